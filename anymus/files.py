@@ -1,0 +1,98 @@
+"""Files: hashes, sorted walks and writes that are either whole or not there."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_bytes(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of bytes."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Return the hexadecimal SHA-256 of a file, read in chunks."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def content_path(sha256: str, suffix: str) -> Path:
+    """Return the relative path `ab/cd/<sha256><suffix>` of content-addressed bytes."""
+    return Path(sha256[:2]) / sha256[2:4] / f"{sha256}{suffix}"
+
+
+def walk_files(folder: Path) -> Iterator[Path]:
+    """Yield every regular file below a folder, in sorted order, hidden ones left out."""
+    for entry in sorted(folder.iterdir(), key=lambda path: path.name):
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from walk_files(entry)
+        elif entry.is_file():
+            yield entry
+
+
+def walk_images(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder whose suffix is a picture's, in sorted order."""
+    return (path for path in walk_files(folder) if path.suffix.lower() in IMAGE_SUFFIXES)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file so that a killed run leaves the old content or the new, never a part.
+
+    A symbolic or hard link at `path` is replaced, its target is not written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically (see `write_bytes`)."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, values: Mapping[str, object]) -> None:
+    """Write a JSON object atomically, indented, in the order of its keys as given."""
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def atomic_folder(dst: Path) -> Iterator[Path]:
+    """Give an empty sibling folder to fill; it takes the place of `dst` when the block succeeds.
+
+    On an error the sibling is removed and `dst` stays as it was.
+    """
+    dst = Path(os.path.abspath(dst))  # noqa: PTH100 - resolve() would follow a link at dst
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    partial = dst.with_name(f".{dst.name}.partial")
+    old = dst.with_name(f".{dst.name}.old")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        shutil.rmtree(old, ignore_errors=True)
+        if dst.exists():
+            dst.rename(old)
+        partial.rename(dst)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        if old.exists() and not dst.exists():
+            old.rename(dst)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,306 @@
+"""Pictures: the only reader, writer and colour code of the project.
+
+Everything else speaks `rgb_u8`: (H, W, 3) uint8, 0-255, RGB in sRGB, upright.
+"""
+
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from anymus.errors import ImageError
+from anymus.files import write_bytes
+
+RgbU8 = NDArray[np.uint8]
+
+MAX_PIXELS = 64_000_000
+MAX_BYTES = 64 * 1024 * 1024
+MAX_FILM_PIXELS = 2 * MAX_PIXELS
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+SUFFIX_OF_FORMAT = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "GIF": ".gif",
+    "BMP": ".bmp",
+    "TIFF": ".tif",
+}
+_ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
+_UNTIMED_FRAME_MS = 100  # what browsers show a frame for that has no duration of its own
+_SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a picture's header says: its format and its size in pixels as shown (EXIF applied)."""
+
+    format: str
+    width_px: int
+    height_px: int
+    frames: int
+
+    @property
+    def suffix(self) -> str:
+        """Return the file suffix of the format, with its dot."""
+        return SUFFIX_OF_FORMAT[self.format]
+
+
+def read_facts(content: bytes) -> ImageFacts:
+    """Return what the header of encoded bytes says, without decoding pixels.
+
+    Raises:
+        ImageError: Not a picture of an accepted format, or larger than the limits.
+    """
+    with _open(content, "the bytes") as image:
+        width_px, height_px = image.size
+        if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+            width_px, height_px = height_px, width_px
+        frames = int(getattr(image, "n_frames", 1))
+        return ImageFacts(str(image.format), width_px, height_px, frames)
+
+
+def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
+    """Return the pixels of an encoded picture as upright `rgb_u8` (H, W, 3).
+
+    EXIF orientation is applied, an embedded colour profile is turned to sRGB, transparency is laid
+    on white, 16-bit values are scaled, CMYK and palettes are converted, and of an animation the
+    first frame is taken.
+
+    Args:
+        content: The encoded bytes.
+        name: What to call the picture in an error.
+
+    Raises:
+        ImageError: Not a picture, truncated, or larger than the limits.
+    """
+    with _open(content, name) as image:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                image.load()
+                upright = ImageOps.exif_transpose(image)
+                return np.asarray(_to_srgb(upright), dtype=np.uint8).copy()
+        except Exception as error:
+            raise ImageError(
+                f"cannot decode {name}: {error}", "replace the file", "truncated"
+            ) from error
+
+
+def read_rgb(path: Path) -> RgbU8:
+    """Return the pixels of a picture file as upright `rgb_u8` (H, W, 3); see `decode_rgb`.
+
+    Raises:
+        ImageError: The file cannot be opened, is no picture, is truncated or too large.
+    """
+    return decode_rgb(_read_bytes(path), str(path))
+
+
+def read_frames(path: Path) -> Iterator[tuple[RgbU8, int]]:
+    """Yield the frames of an animation (GIF, WebP, APNG) as `rgb_u8`, with their durations in ms.
+
+    Frames are composed as a browser shows them and laid on white; a still picture is one frame.
+    They are decoded one by one, so only the yielded frame is held.
+
+    Raises:
+        ImageError: As `read_rgb`, or the frames together have more than `MAX_FILM_PIXELS`.
+    """
+    content = _read_bytes(path)
+    with _open(content, str(path)) as image:
+        frames = int(getattr(image, "n_frames", 1)) if image.format in _ANIMATED_FORMATS else 1
+        if image.width * image.height * frames > MAX_FILM_PIXELS:
+            raise ImageError(
+                f"{path}: {frames} frames of {image.width} x {image.height} pixels, more than"
+                f" {MAX_FILM_PIXELS} in all",
+                reason="too_many_pixels",
+            )
+        if frames == 1:
+            yield decode_rgb(content, str(path)), _UNTIMED_FRAME_MS
+            return
+        for index in range(frames):
+            try:
+                image.seek(index)
+                rgb_u8 = np.asarray(_to_srgb(image.copy()), dtype=np.uint8).copy()
+            except Exception as error:  # noqa: BLE001 - as in decode_rgb
+                raise ImageError(
+                    f"cannot decode frame {index} of {path}: {error}", reason="truncated"
+                ) from error
+            yield rgb_u8, int(image.info.get("duration", 0)) or _UNTIMED_FRAME_MS
+
+
+def resize_rgb(rgb_u8: RgbU8, width_px: int, height_px: int) -> RgbU8:
+    """Return the picture at another size (antialiased bicubic, the one filter of the project)."""
+    image = Image.fromarray(rgb_u8)
+    return np.asarray(image.resize((width_px, height_px), Image.Resampling.BICUBIC), dtype=np.uint8)
+
+
+def encode_png(rgb_u8: RgbU8) -> bytes:
+    """Return the picture as PNG bytes, the same bytes for the same pixels, without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb_u8).save(buffer, format="PNG", compress_level=6)
+    return buffer.getvalue()
+
+
+def encode_jpeg(rgb_u8: RgbU8, quality: int = 92) -> bytes:
+    """Return the picture as JPEG bytes at a quality of 1-95, without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb_u8).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def encode_webp(rgb_u8: RgbU8, quality: int = 90) -> bytes:
+    """Return the picture as WebP bytes at a quality of 1-100, without metadata."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb_u8).save(buffer, format="WEBP", quality=quality)
+    return buffer.getvalue()
+
+
+def write_png(path: Path, rgb_u8: RgbU8) -> None:
+    """Write a PNG atomically.
+
+    Raises:
+        ImageError: The folder cannot be written to, or the disk is full.
+    """
+    write_image(path, rgb_u8)
+
+
+def write_image(path: Path, rgb_u8: RgbU8) -> None:
+    """Write a picture atomically in the format that the path's suffix names (png, jpg, webp).
+
+    Raises:
+        ImageError: The suffix is not one of these, or the file cannot be written.
+    """
+    encoders = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg, ".webp": encode_webp}
+    encode = encoders.get(path.suffix.lower())
+    if encode is None:
+        raise ImageError(f"cannot write {path}: unknown suffix", "use .png, .jpg or .webp")
+    _write(path, encode(rgb_u8))
+
+
+def write_gif(path: Path, frames: Sequence[RgbU8], durations_ms: Sequence[int]) -> None:
+    """Write an animated GIF that loops for ever, atomically; each frame has a palette of its own.
+
+    Args:
+        path: The file to write.
+        frames: Pictures of one size, in order; at least one.
+        durations_ms: How long each is shown; GIF counts in hundredths of a second.
+
+    Raises:
+        ImageError: The file cannot be written.
+    """
+    first, *rest = (Image.fromarray(frame) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=rest,
+        duration=list(durations_ms),
+        loop=0,
+        disposal=1,
+    )
+    _write(path, buffer.getvalue())
+
+
+def to_grey(rgb_u8: RgbU8) -> NDArray[np.uint8]:
+    """Return the luma (H, W) uint8 of a picture, by the weights of ITU-R BT.601."""
+    return np.asarray(Image.fromarray(rgb_u8).convert("L"), dtype=np.uint8)
+
+
+def contact_sheet(tiles: list[RgbU8], columns: int, tile_px: int, gap_px: int = 4) -> RgbU8:
+    """Return pictures laid out in rows on white, each fitted into a square of `tile_px`."""
+    rows = max(1, -(-len(tiles) // columns))
+    step_px = tile_px + gap_px
+    shape = (rows * step_px + gap_px, columns * step_px + gap_px, 3)
+    sheet = np.full(shape, 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        fitted = fit_rgb(tile, tile_px)
+        height_px, width_px = fitted.shape[:2]
+        top = gap_px + (index // columns) * step_px + (tile_px - height_px) // 2
+        left = gap_px + (index % columns) * step_px + (tile_px - width_px) // 2
+        sheet[top : top + height_px, left : left + width_px] = fitted
+    return sheet
+
+
+def fit_rgb(rgb_u8: RgbU8, side_px: int) -> RgbU8:
+    """Return the picture scaled so that its longer side is `side_px`, its proportions kept."""
+    height_px, width_px = rgb_u8.shape[:2]
+    scale = side_px / max(height_px, width_px)
+    size = (max(1, round(width_px * scale)), max(1, round(height_px * scale)))
+    return rgb_u8 if size == (width_px, height_px) else resize_rgb(rgb_u8, *size)
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size_bytes = path.stat().st_size
+        if size_bytes > MAX_BYTES:
+            raise ImageError(
+                f"{path}: {size_bytes} bytes, more than {MAX_BYTES}", reason="too_many_bytes"
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot open {path}: {error.strerror}", reason="unreadable") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        write_bytes(path, content)
+    except OSError as error:
+        raise ImageError(f"cannot write {path}: {error.strerror}", reason="unwritable") from error
+
+
+def _open(content: bytes, name: str) -> Image.Image:
+    if not content:
+        raise ImageError(f"{name} is empty", reason="empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{name}: {error}", reason="too_many_pixels") from error
+    except UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name} is not a picture of a known format", reason="not_an_image"
+        ) from error
+    except Exception as error:
+        raise ImageError(f"cannot open {name}: {error}", reason="unreadable") from error
+    width_px, height_px = image.size
+    if width_px * height_px > MAX_PIXELS:
+        image.close()
+        raise ImageError(
+            f"{name}: {width_px} x {height_px} pixels, more than {MAX_PIXELS}",
+            reason="too_many_pixels",
+        )
+    return image
+
+
+def _to_srgb(image: Image.Image) -> Image.Image:
+    if image.mode in _SIXTEEN_BIT_MODES:
+        values = np.asarray(image, dtype=np.float64)
+        scale = 257.0 if values.max(initial=0) > 255 else 1.0
+        image = Image.fromarray(np.clip(values / scale + 0.5, 0, 255).astype(np.uint8))
+    elif image.mode == "F":
+        image = Image.fromarray(np.clip(np.asarray(image) + 0.5, 0, 255).astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    profile = image.info.get("icc_profile")
+    if profile and image.mode in ("RGB", "CMYK", "L"):
+        image = _apply_profile(image, profile)
+    return image.convert("RGB")
+
+
+def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image  # a broken profile says nothing about the pixels
+    return converted if converted is not None else image

@@ -1,0 +1,136 @@
+"""The manifest: where every picture comes from and what became of it, one typed row each.
+
+`manifest.jsonl` lies beside the pictures it speaks of, sorted by id and then by URL. A rejected
+picture is a row with a reason; no row is ever dropped.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from anymus.errors import DatasetError
+from anymus.files import write_text
+
+MANIFEST_NAME = "manifest.jsonl"
+
+Domain = Literal["photo", "manga"]
+DOMAINS: tuple[Domain, ...] = ("photo", "manga")
+Box = tuple[int, int, int, int]
+Point = tuple[float, float]
+
+
+class Face(BaseModel):
+    """A face found in a picture."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    box: Box = Field(description="x, y, width, height in pixels of the upright picture")
+    score: float = Field(description="the detector's confidence; comparable within one detector")
+    landmarks: dict[str, Point] = Field(
+        description="named points (x, y) in pixels: left_eye and right_eye as seen, nose, mouth"
+    )
+
+
+class ImageRecord(BaseModel):
+    """One picture: its bytes, its origin, and what the stages found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str = Field(description="SHA-256 of the bytes; of the URL where no bytes were stored")
+    domain: Domain = Field(description="photo (A) or manga (B)")
+    file: str | None = Field(description="path below the manifest's folder; null: not stored")
+    status: Literal["kept", "rejected"] = "kept"
+    reason: str | None = Field(default=None, description="why it was rejected, one word")
+
+    site: str | None = Field(default=None, description="recipe that collected it")
+    url: str | None = Field(default=None, description="picture's URL after redirects")
+    page_url: str | None = Field(default=None, description="page that showed it")
+    title: str | None = None
+    author: str | None = None
+    licence: str | None = None
+    licence_url: str | None = None
+    fetched_at: str | None = Field(default=None, description="UTC, ISO 8601, seconds")
+
+    format: str | None = Field(default=None, description="JPEG, PNG, WEBP ... as sniffed")
+    size_bytes: int | None = None
+    width_px: int | None = None
+    height_px: int | None = None
+
+    faces: tuple[Face, ...] = Field(default=(), description="faces found, largest first")
+
+    parent: str | None = Field(default=None, description="id of the picture it was cut from")
+    box: Box | None = Field(default=None, description="face box in the parent, pixels")
+    landmarks: dict[str, Point] | None = Field(
+        default=None, description="named points in pixels of this picture"
+    )
+    score: float | None = Field(default=None, description="detector's score of the face")
+    quality: dict[str, float] | None = Field(default=None, description="figures of quality.py")
+    phash: str | None = Field(default=None, description="64-bit perceptual hash, 16 hex digits")
+    group: str | None = Field(default=None, description="id of the leak-proof group")
+    split: Literal["train", "test"] | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Say whether the picture goes on to the next stage."""
+        return self.status == "kept"
+
+    def reject(self, reason: str) -> "ImageRecord":
+        """Return this row as rejected for a reason."""
+        return self.model_copy(update={"status": "rejected", "reason": reason})
+
+    def relocated(self, src: Path, dst: Path) -> "ImageRecord":
+        """Return this row of a manifest in `src` with its file's path made relative to `dst`."""
+        if self.file is None:
+            return self
+        path = Path(os.path.relpath(src / self.file, dst)).as_posix()
+        return self.model_copy(update={"file": path})
+
+
+def read_manifest(folder: Path) -> list[ImageRecord]:
+    """Return the rows of `folder/manifest.jsonl`, in the order of the file.
+
+    Raises:
+        DatasetError: The manifest is missing, or a line is not a row (the line is named).
+    """
+    return list(iter_manifest(folder))
+
+
+def iter_manifest(folder: Path) -> Iterator[ImageRecord]:
+    """Yield the rows of `folder/manifest.jsonl` one by one; see `read_manifest`."""
+    path = folder / MANIFEST_NAME
+    try:
+        with path.open(encoding="utf-8") as stream:
+            for number, line in enumerate(stream, start=1):
+                try:
+                    yield ImageRecord.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(str(part) for part in first["loc"]) or "the line"
+                    raise DatasetError(
+                        f"{path}:{number}: {where}: {first['msg']}", "run the stage before it again"
+                    ) from error
+    except FileNotFoundError as error:
+        raise DatasetError(
+            f"no {MANIFEST_NAME} in {folder}", "run the stage that fills it, or `dvc repro`"
+        ) from error
+
+
+def write_manifest(folder: Path, records: Iterable[ImageRecord]) -> None:
+    """Write `folder/manifest.jsonl` atomically, sorted by id, URL and box, without empty fields."""
+    rows = sorted(records, key=_order)
+    lines = (row.model_dump_json(exclude_defaults=True) for row in rows)
+    write_text(folder / MANIFEST_NAME, "".join(f"{line}\n" for line in lines))
+
+
+def count_reasons(records: Iterable[ImageRecord]) -> dict[str, int]:
+    """Return how many rows were rejected for each reason, most frequent first, then by name."""
+    counts = Counter(row.reason or "unknown" for row in records if not row.is_kept)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _order(record: ImageRecord) -> tuple[str, str, Box]:
+    return (record.id, record.url or "", record.box or (0, 0, 0, 0))

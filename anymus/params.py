@@ -1,0 +1,293 @@
+"""params.yaml as one frozen object: every value one may tune, checked before anything runs."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from anymus.errors import ParamsError
+from anymus.manifest import Domain
+from anymus.params_train import TrainParams
+
+PRESETS_FOLDER = Path(__file__).parent / "presets"
+
+
+class Section(BaseModel):
+    """A frozen part of params.yaml that knows no key but its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class PathsParams(Section):
+    """Where the stages put what they make, relative to the project's folder."""
+
+    raw: str = Field(description="collected pictures, one folder a domain")
+    detected: str = Field(description="manifests with the faces found")
+    faces: str = Field(description="aligned face crops")
+    unique: str = Field(description="manifests with the duplicate groups")
+    dataset: str = Field(description="trainA, trainB, testA, testB")
+    models: str = Field(description="checkpoints and exported generators")
+    train_results: str = Field(description="metrics, curves and sample grids of training")
+    evaluate_results: str = Field(description="metrics, plots and sheets of the evaluation")
+    report: str = Field(description="HTML report of the data set and the run")
+    metrics: str = Field(description="one flat JSON of figures a stage")
+
+
+class EngineParams(Section):
+    """How much of the machine the stages take."""
+
+    workers: int = Field(ge=0, le=1024, description="worker processes; 0: one a usable core")
+
+
+class DemoSiteParams(Section):
+    """How many pictures the embedded demo site draws."""
+
+    portraits: int = Field(ge=1, le=100_000, description="pictures of photo-site")
+    busts: int = Field(ge=1, le=100_000, description="single drawn faces of manga-site")
+    pages: int = Field(ge=0, le=100_000, description="drawn black-and-white pages of manga-site")
+    items_per_page: int = Field(ge=1, le=500, description="pictures on one gallery page")
+
+
+class SourcesParams(Section):
+    """Which recipe fills which domain in `dvc repro`."""
+
+    photo: str = Field(description="recipe of the photos")
+    manga: str = Field(description="recipe of the drawings")
+
+
+class ScrapeParams(Section):
+    """How the crawl behaves."""
+
+    sources: SourcesParams
+    contact: str | None = Field(
+        description="mail address or URL put into the user agent; required beyond loopback"
+    )
+    delay_s: float = Field(ge=0, le=3600, description="least time between two requests, seconds")
+    loopback_delay_s: float = Field(
+        ge=0, le=3600, description="the same for the demo site on this machine, seconds"
+    )
+    timeout_s: float = Field(gt=0, le=3600, description="longest wait for one response, seconds")
+    retries: int = Field(ge=0, le=20, description="further tries of a failed request")
+    max_picture_bytes: int = Field(ge=1024, description="largest picture accepted, bytes")
+    min_side_px: int = Field(ge=1, description="smallest side of an accepted picture, pixels")
+    max_pages: int = Field(ge=1, description="most gallery pages read in one crawl")
+    max_pictures: int = Field(ge=1, description="most pictures fetched in one crawl")
+    max_seconds: float = Field(gt=0, description="longest crawl, seconds")
+    max_rejected_share: float = Field(
+        ge=0, le=1, description="share of unusable pictures above which the crawl fails, 0-1"
+    )
+    demo_site: DemoSiteParams
+
+
+class DetectorParams(Section):
+    """Which detector looks at a domain, and what it may call a face."""
+
+    detector: Literal["dlib_hog", "drawn_hog"] = Field(description="name of the face detector")
+    min_score: float = Field(description="least score, in the detector's own unit")
+    min_face_px: int = Field(ge=8, description="least width of a face box, pixels")
+    upsample: int = Field(ge=0, le=2, description="times the picture is doubled before looking")
+    second_upsample: int = Field(
+        ge=0, le=3, description="the same for a second look where the first found nothing"
+    )
+    max_side_px: int = Field(ge=64, description="longer pictures are reduced to this, pixels")
+    max_faces: int = Field(ge=1, description="most faces taken from one picture")
+
+
+class DetectParams(Section):
+    """Face detection, by domain."""
+
+    photo: DetectorParams
+    manga: DetectorParams
+    max_rejected_share: float = Field(
+        ge=0, le=1, description="share of unreadable pictures above which the stage fails, 0-1"
+    )
+
+    def of(self, domain: Domain) -> DetectorParams:
+        """Return the detector's parameters for a domain."""
+        return self.photo if domain == "photo" else self.manga
+
+
+class FramingParams(Section):
+    """The one framing of both domains: where a face lies in its square crop."""
+
+    size_px: int = Field(ge=16, le=2048, description="side of the square crop, pixels")
+    face_share: float = Field(gt=0.05, le=1, description="face width over crop side, 0-1")
+    eye_line: float = Field(gt=0, lt=1, description="height of the eyes, 0 top to 1 bottom")
+
+
+class CropParams(Section):
+    """Crops: framing and what is too poor to keep."""
+
+    framing: FramingParams
+    max_upscale: float = Field(gt=0, description="most that a face may be enlarged, times")
+    max_outside_share: float = Field(
+        ge=0, le=1, description="most of the crop that may lie outside the picture, 0-1"
+    )
+    min_sharpness: float = Field(
+        ge=0, description="least variance of the Laplacian of the crop at 128 px"
+    )
+    max_rejected_share: float = Field(
+        ge=0, le=1, description="share of unreadable pictures above which the stage fails, 0-1"
+    )
+
+
+class DedupeParams(Section):
+    """Near-duplicates."""
+
+    max_distance: int = Field(
+        ge=0, le=16, description="most differing bits of two 64-bit perceptual hashes of one face"
+    )
+    is_mirror_aware: bool = Field(description="whether a mirrored picture is a duplicate, too")
+
+
+class SplitParams(Section):
+    """Training and test parts."""
+
+    test_share: float = Field(gt=0, lt=1, description="share of the groups that go to test, 0-1")
+    group_by: tuple[Literal["title", "author", "page_url"], ...] = Field(
+        strict=False, description="fields of the manifest whose equal values stay on one side"
+    )
+    min_train: int = Field(ge=1, description="least number of training pictures in each domain")
+    min_test: int = Field(ge=1, description="least number of test pictures in each domain")
+
+
+class EvaluateParams(Section):
+    """Evaluation on the test part."""
+
+    feature_network: Literal["random_vgg", "inception"] = Field(
+        description="network whose features the distances compare"
+    )
+    inception_weights: str | None = Field(
+        description="path of torch-fidelity's Inception weights, for feature_network inception"
+    )
+    subset_size: int = Field(ge=2, description="pictures in one KID subset, at most n")
+    subsets: int = Field(ge=1, description="number of KID subsets")
+    batch_size: int = Field(ge=1, description="pictures in one forward pass")
+    sheet_rows: int = Field(ge=1, description="rows of the sample sheet")
+
+
+class ReportParams(Section):
+    """The HTML report."""
+
+    tiles: int = Field(ge=1, description="most pictures on one contact sheet")
+    tile_px: int = Field(ge=16, description="side of a picture on a contact sheet, pixels")
+
+
+class Params(Section):
+    """All of params.yaml."""
+
+    seed: int = Field(ge=0, description="the one seed of the run")
+    paths: PathsParams
+    engine: EngineParams
+    scrape: ScrapeParams
+    detect: DetectParams
+    crop: CropParams
+    dedupe: DedupeParams
+    split: SplitParams
+    train: TrainParams
+    evaluate: EvaluateParams
+    report: ReportParams
+
+
+def load_params(path: Path, overrides: list[str] | None = None) -> Params:
+    """Return the checked parameters of a YAML file, with `key.path=value` overrides applied.
+
+    Raises:
+        ParamsError: The file is missing or no YAML, a key is unknown or missing, a value is out of
+            bounds, or an override names no key; the key path and the value are in the message.
+    """
+    if not path.is_file():
+        raise ParamsError(
+            f"no parameter file {path}",
+            f"run `anymus params use demo` to write one (presets: {', '.join(list_presets())})",
+        )
+    try:
+        values = _yaml().load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path} is not YAML: {_first_line(error)}", "mend that line") from error
+    if not isinstance(values, dict):
+        raise ParamsError(f"{path} holds no parameters", "run `anymus params use demo`")
+    for override in overrides or []:
+        _apply_override(values, override)
+    try:
+        return Params.model_validate(values)
+    except ValidationError as error:
+        raise ParamsError(_describe(path, error), "`anymus params show` lists every key") from error
+
+
+def list_presets() -> list[str]:
+    """Return the names of the shipped presets."""
+    return sorted(path.stem for path in PRESETS_FOLDER.glob("*.yaml"))
+
+
+def read_preset(name: str) -> str:
+    """Return the YAML text of a shipped preset.
+
+    Raises:
+        ParamsError: There is no preset of that name.
+    """
+    if name not in list_presets():
+        raise ParamsError(f"no preset {name!r}", f"one of: {', '.join(list_presets())}")
+    return (PRESETS_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def describe_fields(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]:
+    """Return (key path, type and bounds, description) of every leaf parameter of a model."""
+    rows = []
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            rows += describe_fields(annotation, f"{prefix}{name}.")
+        else:
+            rows.append((prefix + name, _describe_type(field), field.description or ""))
+    return rows
+
+
+def _describe_type(field: Any) -> str:
+    name = (
+        getattr(field.annotation, "__name__", None) if not _is_generic(field.annotation) else None
+    )
+    text = name or str(field.annotation).replace("typing.", "").replace("NoneType", "null")
+    bounds = [str(item) for item in field.metadata]
+    return " ".join([text, *bounds])
+
+
+def _is_generic(annotation: Any) -> bool:
+    return hasattr(annotation, "__args__")
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key_path, separator, text = override.partition("=")
+    keys = key_path.strip().split(".")
+    if not separator or not all(keys):
+        raise ParamsError(f"override {override!r} is not key.path=value", "-S train.lr=2e-4")
+    section: Any = values
+    for depth, key in enumerate(keys):
+        if not isinstance(section, dict) or key not in section:
+            known = ", ".join(section) if isinstance(section, dict) else "no keys"
+            where = ".".join(keys[: depth + 1])
+            raise ParamsError(f"override {override!r}: unknown key {where}", f"known: {known}")
+        if depth < len(keys) - 1:
+            section = section[key]
+    section[keys[-1]] = _yaml().load(text)
+
+
+def _describe(path: Path, error: ValidationError) -> str:
+    lines = []
+    for item in error.errors():
+        key_path = ".".join(str(part) for part in item["loc"])
+        value = "" if item["type"] == "missing" else f" (value {item['input']!r})"
+        lines.append(f"{key_path}: {item['msg']}{value}")
+    return f"{path}: " + "; ".join(lines)
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.version = (1, 2)
+    return yaml
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())

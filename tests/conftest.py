@@ -1,0 +1,55 @@
+"""Fixtures of the whole suite: pictures drawn by code, parameters, and how to run the command."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from anymus.params import Params, load_params, read_preset
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def params(tmp_path: Path) -> Params:
+    """Return the demo preset's parameters, for one process."""
+    path = tmp_path / "preset.yaml"
+    path.write_text(read_preset("demo"), encoding="utf-8")
+    return load_params(path, ["engine.workers=1"])
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(7)
+
+
+@pytest.fixture
+def colourful(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Return a smooth picture (60, 80, 3) in which every corner differs."""
+    rows, columns = np.mgrid[0:60, 0:80]
+    picture = np.stack([rows * 4, columns * 3, 255 - rows * 2 - columns], axis=2)
+    return np.clip(picture + rng.integers(0, 4, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def anymus() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs the command line in a process of its own."""
+
+    def run(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "OMP_NUM_THREADS": "2", "NO_COLOR": "1", "COLUMNS": "100"}
+        return subprocess.run(
+            [sys.executable, "-m", "anymus.cli", *arguments],
+            cwd=cwd,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run
