@@ -1,0 +1,1 @@
+"""Curation: from a pile of pictures to trainA, trainB, testA and testB."""

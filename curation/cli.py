@@ -1,0 +1,108 @@
+"""Commands of the curation wing."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anymus.options import (
+    DEFAULT_PARAMS,
+    JsonOption,
+    ParamsOption,
+    SetOption,
+    print_report,
+    resolve_params,
+    write_metrics,
+)
+
+
+class DomainName(StrEnum):
+    """The two domains, as a command's argument."""
+
+    photo = "photo"
+    manga = "manga"
+
+
+DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (B).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this wing to the command line."""
+    for command in (detect, crop, dedupe, split, report):
+        app.command(rich_help_panel="Curate")(command)
+
+
+def detect(
+    domain: DomainArgument,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Find the faces of every collected picture."""
+    from curation.detect import detect as run
+
+    resolved = resolve_params(params, overrides)
+    paths = resolved.paths
+    found = run(resolved, domain.value, Path(paths.raw) / domain, Path(paths.detected) / domain)
+    write_metrics(resolved, f"detect_{domain}", found)
+    print_report(found, is_json)
+
+
+def crop(
+    domain: DomainArgument,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Cut the faces out, eyes level, one framing for both domains."""
+    from curation.crop import crop as run
+
+    resolved = resolve_params(params, overrides)
+    paths = resolved.paths
+    made = run(resolved, domain.value, Path(paths.detected) / domain, Path(paths.faces) / domain)
+    write_metrics(resolved, f"crop_{domain}", made)
+    print_report(made, is_json)
+
+
+def dedupe(
+    domain: DomainArgument,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Group near-duplicate faces and keep the best of each group."""
+    from curation.dedupe import dedupe as run
+
+    resolved = resolve_params(params, overrides)
+    paths = resolved.paths
+    found = run(resolved, domain.value, Path(paths.faces) / domain, Path(paths.unique) / domain)
+    write_metrics(resolved, f"dedupe_{domain}", found)
+    print_report(found, is_json)
+
+
+def split(
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Write trainA, trainB, testA and testB, no group on both sides."""
+    from curation.split import split as run
+
+    resolved = resolve_params(params, overrides)
+    made = run(resolved, Path(resolved.paths.unique), Path(resolved.paths.dataset))
+    write_metrics(resolved, "split", made)
+    print_report(made, is_json)
+
+
+def report(
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Write one HTML page over the data set and the run; it needs no network."""
+    from curation.report import report as run
+
+    resolved = resolve_params(params, overrides)
+    made = run(resolved, Path(resolved.paths.report))
+    print_report(made, is_json)
