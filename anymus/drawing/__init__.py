@@ -1,0 +1,1 @@
+"""Pictures drawn by code, photo-like and manga-like, that know where their faces are."""
