@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anymus.errors import DeviceError, ParamsError
-from anymus.images import RgbU8, resize_rgb
+from anymus.images import RgbU8, resize_rgb, to_grey
 from anymus.manifest import Box, Domain, Face, Point
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+# Side of a detector's square over the height of the face in it, hair line to chin: the detector of
+# drawings is trained with some hair and cheek around the face (curation/train_detector.py).
+SQUARE_PER_FACE = {"dlib_hog": 1.0, "drawn_hog": 1.2}
 DETECTOR_OF_DOMAIN: dict[Domain, str] = {"photo": "dlib_hog", "manga": "drawn_hog"}
 
 
@@ -51,14 +55,14 @@ class HogDetector:
         """Return the faces of a picture (H, W, 3), largest first, boxes in its pixels."""
         longest_px = max(rgb_u8.shape[:2])
         scale = min(1.0, self.max_side_px / longest_px)
-        picture = _reduce(rgb_u8, scale)
+        picture = to_grey(_reduce(rgb_u8, scale))
         faces = self._look(picture, self.upsample, scale)
         if not faces and self.second_upsample > self.upsample:
             faces = self._look(picture, self.second_upsample, scale)
         faces.sort(key=lambda face: (-face.box[2] * face.box[3], face.box))
         return tuple(faces[: self.max_faces])
 
-    def _look(self, picture: RgbU8, upsample: int, scale: float) -> list[Face]:
+    def _look(self, picture: NDArray[np.uint8], upsample: int, scale: float) -> list[Face]:
         detector, predictor = _load(self.name)
         boxes, scores, _ = detector.run(picture, upsample, self.min_score)
         faces = []
@@ -69,7 +73,8 @@ class HogDetector:
             points = {
                 name: (_round(x / scale), _round(y / scale)) for name, (x, y) in landmarks.items()
             }
-            faces.append(Face(box=_box_of(box, scale), score=round(score, 4), landmarks=points))
+            face_box = _box_of(box, scale, SQUARE_PER_FACE[self.name])
+            faces.append(Face(box=face_box, score=round(score, 4), landmarks=points))
         return faces
 
 
@@ -142,9 +147,12 @@ def _reduce(rgb_u8: RgbU8, scale: float) -> RgbU8:
     )
 
 
-def _box_of(box: Any, scale: float) -> Box:
-    x, y = round(box.left() / scale), round(box.top() / scale)
-    return (x, y, round(box.width() / scale), round(box.height() / scale))
+def _box_of(square: Any, scale: float, square_per_face: float) -> Box:
+    """Return the face's box in the detector's square, in pixels of the picture as given."""
+    side = square.width() / scale / square_per_face
+    x = (square.left() + square.right() + 1) / 2 / scale - side / 2
+    y = (square.top() + square.bottom() + 1) / 2 / scale - side / 2
+    return (round(x), round(y), round(side), round(side))
 
 
 def _round(value: float) -> float:
