@@ -32,12 +32,16 @@ def content_path(sha256: str, suffix: str) -> Path:
 
 
 def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield every regular file below a folder, in sorted order, hidden ones left out."""
+    """Yield every regular file below a folder, in sorted order, without hidden ones.
+
+    A linked folder is not entered: it may lead back to where the walk is.
+    """
     for entry in sorted(folder.iterdir(), key=lambda path: path.name):
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from walk_files(entry)
+            if not entry.is_symlink():
+                yield from walk_files(entry)
         elif entry.is_file():
             yield entry
 

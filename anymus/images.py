@@ -58,10 +58,11 @@ def read_facts(content: bytes) -> ImageFacts:
     """
     with _open(content, "the bytes") as image:
         width_px, height_px = image.size
-        if image.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+        if _read_orientation(image) in (5, 6, 7, 8):
             width_px, height_px = height_px, width_px
         frames = int(getattr(image, "n_frames", 1))
-        return ImageFacts(str(image.format), width_px, height_px, frames)
+        kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with more views
+        return ImageFacts(kind, width_px, height_px, frames)
 
 
 def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
@@ -125,7 +126,7 @@ def read_frames(path: Path) -> Iterator[tuple[RgbU8, int]]:
             try:
                 image.seek(index)
                 rgb_u8 = np.asarray(_to_srgb(image.copy()), dtype=np.uint8).copy()
-            except Exception as error:  # noqa: BLE001 - as in decode_rgb
+            except Exception as error:
                 raise ImageError(
                     f"cannot decode frame {index} of {path}: {error}", reason="truncated"
                 ) from error
@@ -276,6 +277,16 @@ def _open(content: bytes, name: str) -> Image.Image:
             reason="too_many_pixels",
         )
     return image
+
+
+def _read_orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation as far as the header tells it (a PNG may keep it at its end)."""
+    exif = Image.Exif()
+    if image.format == "PNG":
+        exif.load(image.info.get("exif", b""))  # PngImageFile.getexif() would decode the pixels
+    else:
+        exif = image.getexif()
+    return int(exif.get(0x0112, 1))
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

@@ -48,6 +48,9 @@ class ImageRecord(BaseModel):
 
     site: str | None = Field(default=None, description="recipe that collected it")
     url: str | None = Field(default=None, description="picture's URL after redirects")
+    source_path: str | None = Field(
+        default=None, description="path below the local folder it was taken from"
+    )
     page_url: str | None = Field(default=None, description="page that showed it")
     title: str | None = None
     author: str | None = None

@@ -62,3 +62,9 @@ def test_hashes_agree(tmp_path: Path) -> None:
     path.write_bytes(b"anymus")
     assert files.sha256_file(path) == files.sha256_bytes(b"anymus")
     assert files.content_path("abcdef", ".png").as_posix() == "ab/cd/abcdef.png"
+
+
+def test_walk_does_not_follow_a_linked_folder(tmp_path: Path) -> None:
+    (tmp_path / "a.png").touch()
+    (tmp_path / "back").symlink_to(tmp_path)
+    assert [path.name for path in files.walk_files(tmp_path)] == ["a.png"]

@@ -1,0 +1,93 @@
+"""The crawl process: `python -m scrapers.crawl` reads a job on stdin, writes its outcome to stdout.
+
+Twisted's reactor runs once a process, so every crawl has a process of its own. It ends at once when
+the process that started it is gone: its stdin closes.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import traceback
+
+from scrapy import signals
+from scrapy.crawler import AsyncCrawlerProcess, Crawler
+from twisted.python.failure import Failure
+
+from .job import CrawlJob, CrawlOutcome, Ending, send
+from .middlewares import PublicAddressResolver
+from .pipelines import record_answer
+from .settings import build_settings
+from .spiders.gallery import GallerySpider
+
+
+def main() -> None:
+    """Run the job on stdin and write its outcome as the last line of stdout."""
+    job = CrawlJob.model_validate_json(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    send("outcome", run_crawl(job))
+
+
+def run_crawl(job: CrawlJob) -> CrawlOutcome:
+    """Crawl one recipe into the job's folder and return how it ended. Runs once a process."""
+    PublicAddressResolver.is_demo = job.recipe.is_demo
+    process = AsyncCrawlerProcess(build_settings(job))
+    crawler = process.create_crawler(GallerySpider)
+    fault = _Fault(crawler)
+    task = process.crawl(crawler, job=job)
+    process.start()
+    spider = crawler.spider
+    if not isinstance(spider, GallerySpider):
+        error = None if task.cancelled() else task.exception()
+        return CrawlOutcome(ending="failed", detail=f"{error or 'it never started'}", pages=0)
+    for answer in spider.give_up():
+        record_answer(job, answer)
+    detail = fault.text or spider.mismatch or ""
+    reason, url = spider.start_failure or (None, None)
+    return CrawlOutcome(
+        ending=_name_ending(crawler, spider, fault.text),
+        detail=detail,
+        pages=spider.pages,
+        start_failure=reason,
+        start_url=url,
+    )
+
+
+class _Fault:
+    """The first unexpected error of a crawl; Scrapy alone would log it and go on."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.text: str | None = None
+        self._crawler = crawler
+        crawler.signals.connect(self._stop, signals.spider_error)
+        crawler.signals.connect(self._stop, signals.item_error)
+
+    def _stop(self, failure: Failure) -> None:
+        if self.text is not None:
+            return
+        self.text = f"{failure.type.__name__ if failure.type else ''}: {failure.value}"
+        traceback.print_exception(failure.value)
+        assert self._crawler.engine is not None
+        closing = self._crawler.engine.close_spider_async(reason="failed")
+        self._closing = asyncio.ensure_future(closing)
+
+
+def _name_ending(crawler: Crawler, spider: GallerySpider, fault: str | None) -> Ending:
+    assert crawler.stats is not None
+    reason = crawler.stats.get_value("finish_reason")
+    if fault:
+        return "failed"
+    if spider.mismatch:
+        return "mismatch"
+    if reason == "closespider_timeout" or spider.is_over_budget:
+        return "over_budget"
+    return "complete" if reason == "finished" else "failed"
+
+
+def _end_with_parent() -> None:
+    sys.stdin.read()
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

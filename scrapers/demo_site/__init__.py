@@ -1,0 +1,1 @@
+"""The embedded demo site: drawn pictures over real HTTP on this machine."""

@@ -1,0 +1,160 @@
+"""What a collection returns, and how its rows become a manifest."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anymus.errors import AnymusError, DatasetError, ParamsError
+from anymus.files import sha256_bytes
+from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, count_reasons, write_manifest
+
+# Reasons that are a choice of ours or of the owner, and no sign of a broken site or folder.
+CHOSEN_REASONS = frozenset(
+    {"licence", "robots", "off_site", "private_address", "same_bytes", "over_budget", "too_small"}
+)
+
+UNKNOWN_LICENCE = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeReport:
+    """The figures of one collection."""
+
+    site: str
+    domain: Domain
+    folder: Path
+    pictures: int
+    size_bytes: int
+    pages: int
+    authors: int
+    is_complete: bool
+    licences: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+    def as_metrics(self) -> dict[str, int | float | str | bool]:
+        """Return the flat figures: the same for the same site and parameters."""
+        figures: dict[str, int | float | str | bool] = {
+            "pictures": self.pictures,
+            "size_bytes": self.size_bytes,
+            "pages": self.pages,
+            "authors": self.authors,
+            "licences": len(self.licences.keys() - {UNKNOWN_LICENCE}),
+            "without_licence": self.licences.get(UNKNOWN_LICENCE, 0),
+            "is_complete": self.is_complete,
+            "rejected": sum(self.rejected.values()),
+        }
+        figures |= {f"rejected_{reason}": count for reason, count in sorted(self.rejected.items())}
+        return figures
+
+
+def require_own_folder(dst: Path) -> None:
+    """Do nothing if `dst` may be replaced: it is new, empty, or an earlier collection.
+
+    Raises:
+        ParamsError: It is a file, or a folder with something else in it.
+    """
+    if not dst.exists():
+        return
+    if not dst.is_dir():
+        raise ParamsError(f"{dst} is a file", "give a folder with -o")
+    if any(dst.iterdir()) and not (dst / MANIFEST_NAME).is_file():
+        raise ParamsError(
+            f"{dst} holds files that no collection put there ({MANIFEST_NAME} is missing)",
+            "give a new or empty folder with -o",
+        )
+
+
+def settle(rows: Iterable[ImageRecord]) -> list[ImageRecord]:
+    """Return the rows with one kept row for the same bytes, by the first URL in their order.
+
+    The others become rejected rows, named by the hash of their URL; `parent` is the kept one's id.
+    """
+    by_id: defaultdict[str, list[ImageRecord]] = defaultdict(list)
+    settled = []
+    for row in rows:
+        if row.is_kept:
+            by_id[row.id].append(row)
+        else:
+            settled.append(row)
+    for copies in by_id.values():
+        first, *others = sorted(copies, key=_origin)
+        settled.append(first)
+        settled += [_as_copy(row) for row in others]
+    return settled
+
+
+def finish(  # noqa: PLR0913 - the facts of one report
+    rows: list[ImageRecord],
+    folder: Path,
+    dst: Path,
+    *,
+    site: str,
+    domain: Domain,
+    max_rejected_share: float,
+    pages: int = 0,
+    is_complete: bool = True,
+) -> ScrapeReport:
+    """Write the manifest into `folder` and return the report of what will lie in `dst`.
+
+    Raises:
+        DatasetError: No picture is left.
+        AnymusError: More than `max_rejected_share` of the pictures were unusable.
+    """
+    settled = settle(rows)
+    kept = [row for row in settled if row.is_kept]
+    rejected = count_reasons(settled)
+    if not kept:
+        raise DatasetError(f"{site}: no picture was kept ({_in_words(rejected)})", _hint(rejected))
+    _require_share(site, len(kept), rejected, max_rejected_share)
+    write_manifest(folder, settled)
+    return ScrapeReport(
+        site=site,
+        domain=domain,
+        folder=dst,
+        pictures=len(kept),
+        size_bytes=sum(row.size_bytes or 0 for row in kept),
+        pages=pages,
+        authors=len({row.author for row in kept if row.author}),
+        is_complete=is_complete,
+        licences=dict(Counter(row.licence or UNKNOWN_LICENCE for row in kept)),
+        rejected=rejected,
+    )
+
+
+def _require_share(site: str, kept: int, rejected: dict[str, int], max_share: float) -> None:
+    failed = {reason: n for reason, n in rejected.items() if not is_chosen(reason)}
+    total = kept + sum(failed.values())
+    if sum(failed.values()) / total > max_share:
+        raise AnymusError(
+            f"{site}: {sum(failed.values())} of {total} pictures are unusable "
+            f"({_in_words(failed)}), more than {max_share:.0%}",
+            "look at the site or the folder, or raise scrape.max_rejected_share",
+        )
+
+
+def is_chosen(reason: str) -> bool:
+    """Say whether a reason is a rule that was followed, and not a failure."""
+    return reason in CHOSEN_REASONS or reason.startswith(("opt_out_", "robots"))
+
+
+def _as_copy(row: ImageRecord) -> ImageRecord:
+    own_id = sha256_bytes(_origin(row).encode())
+    copy = row.reject("same_bytes")
+    return copy.model_copy(update={"id": own_id, "file": None, "parent": row.id})
+
+
+def _origin(row: ImageRecord) -> str:
+    return row.url or row.source_path or ""
+
+
+def _in_words(rejected: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in rejected.items()) or "none was found"
+
+
+def _hint(rejected: dict[str, int]) -> str:
+    if any(is_chosen(reason) for reason in rejected):
+        return (
+            "the owner's rules or scrape.* leave nothing: choose another source, or ask the owner"
+        )
+    return "look at the reasons, or choose another source"

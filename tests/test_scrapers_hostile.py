@@ -1,0 +1,483 @@
+"""Crawls of a small server that forbids, lies, redirects and breaks, on loopback."""
+
+import contextlib
+import gzip
+import io
+import struct
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anymus.errors import AnymusError, DatasetError, PolicyError
+from anymus.images import encode_jpeg, encode_png
+from anymus.manifest import read_manifest
+from anymus.params import Params
+from scrapers.report import ScrapeReport
+from scrapers.scrape import scrape
+
+Route = tuple[int, dict[str, str], bytes]
+RECIPE = """
+name: hostile
+domain: photo
+description: a hostile server
+licence_note: none
+terms_url: none
+is_demo: {is_demo}
+start_urls: ["{start}"]
+allowed_domains: {domains}
+item: {item}
+next_page: a.next::attr(href)
+picture: {{image: "img::attr(src)"}}
+"""
+
+
+def picture(number: int = 0, side_px: int = 80) -> bytes:
+    rng = np.random.default_rng(number)
+    return encode_jpeg(rng.integers(0, 256, (side_px, side_px, 3), dtype=np.uint8))
+
+
+def gallery(*links: str, head: str = "", tail: str = "") -> bytes:
+    items = "".join(f"<li><img src='{link}'></li>" for link in links)
+    return f"<html><head>{head}</head><body><ul>{items}</ul>{tail}</body></html>".encode()
+
+
+class Hostile:
+    """A server whose routes a test sets, and the log of what was asked for and when."""
+
+    def __init__(self) -> None:
+        self.routes: dict[str, Route | Callable[[BaseHTTPRequestHandler], None]] = {}
+        self.asked: list[str] = []
+        self.asked_at: list[float] = []
+        self.agents: set[str] = set()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.html("/", gallery("/0.jpg"))
+        self.routes["/0.jpg"] = (200, {"Content-Type": "image/jpeg"}, picture())
+
+    def html(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.routes[path] = (status, {"Content-Type": "text/html"} | named, body)
+
+    def image(self, path: str, body: bytes, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.routes[path] = (200, {"Content-Type": "image/jpeg"} | named, body)
+
+    def redirect(self, path: str, target: str) -> None:
+        self.routes[path] = (302, {"Location": target}, b"")
+
+    def asked_for(self, *paths: str) -> list[str]:
+        return [path for path in self.asked if path in paths]
+
+    def _make_handler(hostile) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                hostile.asked.append(self.path)
+                hostile.asked_at.append(time.monotonic())
+                hostile.agents.add(self.headers["User-Agent"])
+                route = hostile.routes.get(self.path, (404, {}, b""))
+                if callable(route):
+                    route(self)
+                    return
+                status, headers, body = route
+                self.send_response(status)
+                for name, value in ({"Content-Length": str(len(body))} | headers).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        return Handler
+
+
+@pytest.fixture
+def hostile() -> Iterator[Hostile]:
+    site = Hostile()
+    with site.server:
+        threading.Thread(target=site.server.serve_forever, args=(0.02,), daemon=True).start()
+        yield site
+        site.server.shutdown()
+
+
+@pytest.fixture
+def crawl(params: Params, hostile: Hostile, tmp_path: Path) -> Callable[..., ScrapeReport]:
+    def run(
+        start: str = "/", *, domains: str = "[127.0.0.1]", is_demo: bool = True, item: str = "li",
+        **limits: object,
+    ) -> ScrapeReport:  # fmt: skip
+        url = start if "://" in start else hostile.url + start
+        text = RECIPE.format(
+            start=url, domains=domains, is_demo=str(is_demo).lower(), item=f'"{item}"'
+        )
+        (tmp_path / "hostile.yaml").write_text(text)
+        values = {"max_rejected_share": 1.0, "retries": 0, "timeout_s": 10.0} | limits
+        changed = params.scrape.model_copy(update=values)
+        changed_params = params.model_copy(update={"scrape": changed})
+        return scrape(changed_params, str(tmp_path / "hostile.yaml"), tmp_path / "raw")
+
+    return run
+
+
+def reasons(folder: Path, base_url: str = "") -> dict[str, str | None]:
+    """Return the reason of every rejected row by its URL."""
+    rows = read_manifest(folder)
+    return {(row.url or "").removeprefix(base_url): row.reason for row in rows if not row.is_kept}
+
+
+def test_burst_of_forbidden_urls_asks_for_none(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    def slow_robots(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.5)
+        body = b"User-agent: *\nDisallow: /no/\n"
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    forbidden = [f"/no/{number}.jpg" for number in range(8)]
+    hostile.routes["/robots.txt"] = slow_robots
+    hostile.html("/", gallery("/0.jpg", *forbidden))
+
+    crawl()
+
+    assert hostile.asked_for(*forbidden) == []
+    assert hostile.asked.count("/robots.txt") == 1
+    assert hostile.asked[0] == "/robots.txt"
+    assert reasons(tmp_path / "raw", hostile.url) == dict.fromkeys(forbidden, "robots")
+
+
+def test_robots_that_fails_forbids_everything(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    hostile.routes["/robots.txt"] = (503, {}, b"")
+
+    with pytest.raises(PolicyError, match="robots_unavailable") as caught:
+        crawl()
+
+    assert caught.value.exit_code == 4
+    assert set(hostile.asked) == {"/robots.txt"}
+    assert not (tmp_path / "raw").exists()
+
+
+def test_crawl_delay_is_kept(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
+    hostile.redirect("/robots.txt", "/rules.txt")
+    rules = b"User-agent: *\nCrawl-delay: 0.6\nDisallow: /2.jpg\n"
+    hostile.routes["/rules.txt"] = (200, {}, rules)
+    hostile.image("/1.jpg", picture(1))
+    hostile.html("/", gallery("/0.jpg", "/1.jpg", "/2.jpg"))
+
+    crawl()
+
+    assert hostile.asked == ["/robots.txt", "/rules.txt", "/", "/0.jpg", "/1.jpg"]
+    assert min(np.diff(hostile.asked_at)[1:]) >= 0.6
+
+
+def test_user_agent_is_honest(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
+    crawl(contact="owner@example.org")
+
+    (agent,) = hostile.agents
+    assert agent.startswith("Anymus/")
+    assert agent.endswith("(+owner@example.org)")
+
+
+def test_opt_outs_are_refused(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    hostile.image("/1.jpg", picture(1), X_Robots_Tag="noai")
+    hostile.image("/2.jpg", picture(2), tdm_reservation="1")
+    hostile.image("/3.jpg", picture(3), X_Robots_Tag="otherbot: noai")
+    hostile.html(
+        "/", gallery("/0.jpg", "/1.jpg", "/2.jpg", "/3.jpg", tail="<a class=next href=/p2>")
+    )
+    hostile.html("/p2", gallery("/4.jpg", head='<meta name="robots" content="noai">'))
+    hostile.image("/4.jpg", picture(4))
+
+    report = crawl()
+
+    assert report.pictures == 2
+    assert hostile.asked_for("/4.jpg") == []
+    assert reasons(tmp_path / "raw", hostile.url) == {
+        "/1.jpg": "opt_out_noai",
+        "/2.jpg": "opt_out_tdm",
+        "/p2": "opt_out_noai",
+    }
+
+
+def test_addresses_that_a_crawl_must_not_dial(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    links = ["http://10.0.0.1/a.jpg", "http://169.254.169.254/b.jpg", "http://[::ffff:10.0.0.1]/c"]
+    hostile.redirect("/to-private.jpg", "http://10.0.0.1/d.jpg")
+    hostile.redirect("/to-off-site.jpg", "http://elsewhere.example/e.jpg")
+    hostile.redirect("/to-file.jpg", "file:///etc/passwd")
+    hostile.redirect("/round.jpg", "/round.jpg")
+    redirects = ["/to-private.jpg", "/to-off-site.jpg", "/to-file.jpg", "/round.jpg"]
+    odd = ["ftp://127.0.0.1/f.jpg", "file:///etc/passwd", "data:image/png;base64,AAAA"]
+    hostile.html("/", gallery("/0.jpg", *links, *redirects, *odd, "http://elsewhere.example/g.jpg"))
+
+    crawl(domains="[127.0.0.1, 10.0.0.1, 169.254.169.254]")
+
+    found = reasons(tmp_path / "raw", hostile.url)
+    assert [found[link] for link in links] == ["private_address"] * 3
+    assert found["/to-private.jpg"] == "private_address"
+    assert found["/to-off-site.jpg"] == "off_site"
+    assert found["/to-file.jpg"] == "http_302"
+    assert found["/round.jpg"] == "too_many_redirects"
+    assert found["http://elsewhere.example/g.jpg"] == "off_site"
+    assert Counter(found.values())["no_url"] == 3
+
+
+def test_a_live_recipe_never_reaches_this_machine(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport]
+) -> None:
+    port = hostile.server.server_address[1]
+    hosts = ["127.0.0.1", "localhost", "0x7f.1", "2130706433", "127.1", "[::1]", "0"]
+    urls = '", "'.join(f"http://{host}:{port}/" for host in hosts)
+    domains = [host.strip("[]") for host in hosts]
+
+    with pytest.raises(PolicyError, match="private_address"):
+        crawl(urls, domains=str(domains), is_demo=False, contact="a@b.org", delay_s=0.0)
+
+    assert hostile.asked == []
+
+
+def test_a_demo_recipe_never_leaves_this_machine(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport]
+) -> None:
+    with pytest.raises(PolicyError, match="private_address"):
+        crawl("http://93.184.216.34/", domains="[93.184.216.34]")
+
+
+def test_redirected_picture_is_recorded_where_it_was(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    hostile.redirect("/moved.jpg", "/9.jpg")
+    hostile.image("/9.jpg", picture(9))
+    hostile.html("/", gallery("/moved.jpg"))
+
+    crawl()
+
+    (row,) = read_manifest(tmp_path / "raw")
+    assert row.url == f"{hostile.url}/9.jpg"
+    assert row.page_url == f"{hostile.url}/"
+
+
+def test_same_bytes_under_three_urls_are_one_file(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    for path in ("/b.jpg", "/a.jpg", "/c.jpg"):
+        hostile.image(path, picture())
+    hostile.html("/", gallery("/b.jpg", "/a.jpg", "/c.jpg", "/b.jpg"))
+
+    crawl()
+
+    rows = read_manifest(tmp_path / "raw")
+    kept = [row for row in rows if row.is_kept]
+    assert [row.url for row in kept] == [f"{hostile.url}/a.jpg"]
+    copies = [row for row in rows if row.reason == "same_bytes"]
+    assert {row.parent for row in copies} == {kept[0].id}
+    assert len(rows) == 3
+
+
+def png_bomb() -> bytes:
+    """Return a PNG that says it has 900 million pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
+    data = zlib.compress(b"\0" * 1_000_000)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+    )
+
+
+def test_bad_bytes_are_rejected_and_not_stored(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    png = encode_png(np.random.default_rng(1).integers(0, 256, (90, 90, 3), dtype=np.uint8))
+    bodies = {
+        "/html.jpg": (b"<html>not here</html>", "not_an_image"),
+        "/svg.jpg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not_an_image"),
+        "/empty.jpg": (b"", "empty"),
+        "/half.jpg": (picture()[:-900], "truncated"),
+        "/half.png": (png[:-900], "truncated"),
+        "/bomb.png": (png_bomb(), "too_many_pixels"),
+        "/icon.jpg": (picture(2, 20), "too_small"),
+    }
+    for path, (body, _) in bodies.items():
+        hostile.image(path, body)
+    hostile.html("/", gallery("/0.jpg", "/gone.jpg", *bodies))
+
+    crawl()
+
+    expected = {path: reason for path, (_, reason) in bodies.items()} | {"/gone.jpg": "http_404"}
+    assert reasons(tmp_path / "raw", hostile.url) == expected
+    assert len([path for path in (tmp_path / "raw").rglob("*.*") if path.is_file()]) == 2
+
+
+def test_bodies_without_end_or_measure(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(200):
+                handler.wfile.write(b"x")
+                time.sleep(0.1)
+
+    def shorten(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        handler.wfile.write(picture())
+        handler.close_connection = True
+
+    def never_end(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while True:
+                handler.wfile.write(b"x" * 65536)
+
+    squeezed = io.BytesIO()
+    with gzip.GzipFile(fileobj=squeezed, mode="wb", mtime=0) as stream:
+        stream.write(b"\0" * 20_000_000)
+    hostile.image("/gzip.jpg", squeezed.getvalue(), Content_Encoding="gzip")
+    hostile.routes |= {"/drip.jpg": drip, "/short.jpg": shorten, "/endless.jpg": never_end}
+    hostile.html("/", gallery("/0.jpg", "/drip.jpg", "/short.jpg", "/endless.jpg", "/gzip.jpg"))
+
+    crawl(timeout_s=2.0, max_picture_bytes=1_000_000)
+
+    assert reasons(tmp_path / "raw", hostile.url) == {
+        "/drip.jpg": "timeout",
+        "/short.jpg": "short_body",
+        "/endless.jpg": "too_many_bytes",
+        "/gzip.jpg": "too_many_bytes",
+    }
+
+
+def test_names_from_the_server_are_never_file_names(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    names = [
+        "/../../x.jpg",
+        "/%2e%2e/y.jpg",
+        "/C:%5Cz.jpg",
+        "/n%00ul.jpg",
+        "/ü.jpg",
+        "/" + "l" * 900,
+    ]
+    hostile.html("/", gallery("/0.jpg", *names, "/" + "m" * 4000))
+    served = ["/x.jpg", "/%2e%2e/y.jpg", "/y.jpg", "/C:%5Cz.jpg", "/n%00ul.jpg", "/%C3%BC.jpg"]
+    for number, path in enumerate([*served, "/" + "l" * 900], start=1):
+        hostile.image(path, picture(number))
+
+    report = crawl()
+
+    assert report.pictures == 1 + len(names)
+    for path in (tmp_path / "raw").rglob("*.jpg"):
+        assert len(path.stem) == 64
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["hostile.yaml", "preset.yaml", "raw"]
+
+
+def test_a_page_that_no_longer_matches_its_recipe(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r"article\.shot") as caught:
+        crawl(item="article.shot")
+
+    assert caught.value.exit_code == 3
+    assert hostile.url in caught.value.message
+    assert hostile.asked_for("/0.jpg") == []
+    hostile.html("/", b"<ul><li><a href=/0.jpg>moved</a></ul>")
+    with pytest.raises(DatasetError, match=r"picture\.image"):
+        crawl()
+    assert not (tmp_path / "raw").exists()
+
+
+def test_start_page_that_is_gone(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
+    hostile.html("/", b"", status=410)
+
+    with pytest.raises(DatasetError, match="http_410"):
+        crawl()
+
+
+def test_a_lost_page_is_a_row(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    hostile.html("/", gallery("/0.jpg", tail="<a class=next href=/p2>"))
+    hostile.html("/p2", b"", status=500)
+
+    crawl()
+
+    assert reasons(tmp_path / "raw", hostile.url) == {"/p2": "http_500"}
+
+
+def test_retries_are_made_and_counted(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
+    hostile.html("/", gallery("/0.jpg", "/1.jpg"))
+    hostile.html("/1.jpg", b"", status=503)
+
+    crawl(retries=2)
+
+    assert hostile.asked.count("/1.jpg") == 3
+
+
+def test_too_many_unusable_pictures_fail_the_crawl(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    hostile.html("/", gallery("/0.jpg", "/1.jpg", "/2.jpg"))
+
+    with pytest.raises(AnymusError, match="2 of 3 pictures are unusable"):
+        crawl(max_rejected_share=0.5)
+
+    assert not (tmp_path / "raw").exists()
+
+
+def test_page_budget(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
+    for number in range(1, 4):
+        link = f"<a class=next href=/p{number + 1}>"
+        hostile.image(f"/{number}.jpg", picture(number))
+        hostile.html(f"/p{number}", gallery(f"/{number}.jpg", tail=link))
+
+    report = crawl("/p1", max_pages=2)
+
+    assert (report.pages, report.pictures, report.is_complete) == (2, 2, False)
+    assert hostile.asked_for("/p3") == []
+
+
+def test_time_budget(hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path) -> None:
+    hostile.html("/", gallery("/0.jpg", *(f"/more/{number}.jpg" for number in range(40))))
+
+    report = crawl(max_seconds=2.0, loopback_delay_s=0.5)
+
+    assert not report.is_complete
+    assert "over_budget" in reasons(tmp_path / "raw").values()
+
+
+def test_galleries_that_lead_in_a_circle_end(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport]
+) -> None:
+    hostile.html("/", gallery("/0.jpg", tail="<a class=next href=/p2>"))
+    hostile.html("/p2", gallery("/0.jpg", tail="<a class=next href=/>"))
+
+    report = crawl()
+
+    assert (report.pages, report.pictures) == (2, 1)
+    assert hostile.asked.count("/") == 1
