@@ -1,0 +1,127 @@
+"""Commands of use: convert and gif."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anymus.options import JsonOption, print_report
+from anymus.progress import set_up_logging
+
+from .options import ConvertOptions, Direction, FacesMode, NoFaceMode, OutputFormat
+
+_PANEL = "Use"
+
+
+def register(app: typer.Typer) -> None:
+    """Mount the wing's commands."""
+    app.command("convert", rich_help_panel=_PANEL)(convert_command)
+    app.command("gif", rich_help_panel=_PANEL)(gif_command)
+
+
+def convert_command(
+    *,
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A picture, or a folder of them.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="Folder of the results; for a picture also a file."),
+    ] = Path("results"),
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "-g",
+            "--weights",
+            help="Generator weights, or the folder of both.",
+            show_default="models",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option("-p", "--prefix", help="Call results PREFIX-NAME.")
+    ] = None,
+    mosaic: Annotated[
+        bool, typer.Option("-m", "--mosaic", help="Translate the full picture in blended tiles.")
+    ] = False,
+    faces: Annotated[
+        FacesMode | None,
+        typer.Option(
+            help="One picture a face, faces pasted back, or no look for faces.", show_default="crop"
+        ),
+    ] = None,
+    no_face: Annotated[
+        NoFaceMode, typer.Option(help="A picture without a face: its centre square, or nothing.")
+    ] = "whole",
+    direction: Annotated[
+        Direction | None,
+        typer.Option(help="Photo to manga, or manga to photo.", show_default="that of the weights"),
+    ] = None,
+    output_format: Annotated[
+        OutputFormat | None,
+        typer.Option(
+            "--format", help="Format of the results; gif keeps animations.", show_default="png"
+        ),
+    ] = None,
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Put the input to the left of each result.")
+    ] = False,
+    skip_existing: Annotated[
+        bool,
+        typer.Option("--skip-existing", help="Keep results newer than their picture and weights."),
+    ] = False,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Pictures in one forward pass.", show_default="1 on a CPU, else 8"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+    is_json: JsonOption = False,
+) -> None:
+    """Translate a picture, a folder of pictures or an animated GIF.
+
+    Sources are never changed. Pictures that cannot be read are listed, the others are done, and the
+    exit code is 5.
+    """
+    from .convert import convert
+    from .report import print_summary
+
+    if verbose:
+        set_up_logging(is_verbose=True, is_quiet=False)
+    options = ConvertOptions(
+        weights=weights,
+        direction=direction,
+        faces=faces,
+        is_mosaic=mosaic,
+        no_face=no_face,
+        prefix=prefix,
+        format=output_format,
+        is_side_by_side=side_by_side,
+        is_skip_existing=skip_existing,
+        batch_size=batch,
+        device=device,
+    )
+    report = convert(source, output, options)
+    if is_json:
+        text = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+    else:
+        print_summary(report)
+    report.require_success()
+
+
+def gif_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The frames, all of one size.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The film to write.")] = Path(
+        "film.gif"
+    ),
+    fps: Annotated[float, typer.Option(help="Frames a second, at most 50.")] = 12.0,
+    is_json: JsonOption = False,
+) -> None:
+    """Make an animated GIF of a folder of frames, in the order of their names."""
+    from .gif import make_gif
+
+    print_report(make_gif(folder, output, fps), is_json)

@@ -1,0 +1,83 @@
+"""What can be asked of a conversion; light, so that the command line starts without torch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from anymus.errors import ParamsError
+
+Direction = Literal["a2b", "b2a"]
+DIRECTIONS: tuple[Direction, ...] = ("a2b", "b2a")
+FacesMode = Literal["crop", "paste", "whole"]
+NoFaceMode = Literal["whole", "skip"]
+OutputFormat = Literal["png", "jpg", "webp", "gif"]
+
+SUFFIX_OF_OUTPUT: dict[OutputFormat, str] = {
+    "png": ".png",
+    "jpg": ".jpg",
+    "webp": ".webp",
+    "gif": ".gif",
+}
+OUTPUT_OF_SUFFIX: dict[str, OutputFormat] = {
+    ".png": "png",
+    ".jpg": "jpg",
+    ".jpeg": "jpg",
+    ".webp": "webp",
+    ".gif": "gif",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """How to convert; None means that the default depends on the rest.
+
+    Attributes:
+        weights: A generator's file, or a folder that holds `generator_<direction>.safetensors`;
+            None: the folder `models`.
+        direction: a2b (photo to manga) or b2a; None: the one of the weights, a2b in a folder.
+        faces: `crop` makes one aligned picture of the training size a face, `paste` puts the
+            translated faces back into the full picture, `whole` takes the centre square of the
+            picture without looking for faces; None: crop.
+        is_mosaic: Translate the full picture in overlapping tiles instead.
+        no_face: What becomes of a picture without a face: its centre square, or nothing.
+        prefix: Put before every name, as `prefix-name.png`; None: nothing.
+        format: Format of the results; None: what the output's suffix says, else png.
+        is_side_by_side: Put the input to the left of each result.
+        is_skip_existing: Leave results alone that are newer than their picture and the weights.
+        batch_size: Pictures in one forward pass, at least 1; None: what suits the device.
+        device: auto, cpu, cuda, cuda:1 or mps.
+    """
+
+    weights: Path | None = None
+    direction: Direction | None = None
+    faces: FacesMode | None = None
+    is_mosaic: bool = False
+    no_face: NoFaceMode = "whole"
+    prefix: str | None = None
+    format: OutputFormat | None = None
+    is_side_by_side: bool = False
+    is_skip_existing: bool = False
+    batch_size: int | None = None
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Do nothing for options that make sense together.
+
+        Raises:
+            ParamsError: Two of them exclude each other, or a value is out of bounds.
+        """
+        if self.is_mosaic and self.faces not in (None, "whole"):
+            raise ParamsError(
+                f"--mosaic takes the whole picture, --faces {self.faces} looks for faces",
+                "leave one of the two out",
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ParamsError(f"--batch {self.batch_size} is less than 1", "--batch 1")
+        if self.prefix is not None and not _is_name(self.prefix):
+            raise ParamsError(
+                f"prefix {self.prefix!r} is not a plain name", "give a folder with -o instead"
+            )
+
+
+def _is_name(text: str) -> bool:
+    return bool(text) and not set(text) & set('/\\\0:*?"<>|') and not text.startswith(".")

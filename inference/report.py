@@ -1,0 +1,149 @@
+"""What a conversion tells when it is done."""
+
+import logging
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from anymus.errors import DatasetError, ImageError, PartialError
+from anymus.progress import log
+
+_MAX_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A picture that could not be read: its name, one word, and the whole message."""
+
+    name: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A picture that was dealt with: how many frames and faces it had, and the files made of it."""
+
+    name: str
+    faces: int = 0
+    frames: int = 1
+    files: tuple[Path, ...] = ()
+    is_without_face: bool = False
+    is_existing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConvertReport:
+    """The figures of a conversion.
+
+    Attributes:
+        done: The pictures dealt with, in the order of their names.
+        failed: The pictures that could not be read.
+        other_files: Files left out because their suffix is not a picture's.
+        results: The folder of the results, or the one result.
+        weights: The weights file's name.
+        direction: a2b or b2a.
+        seconds: Wall time.
+    """
+
+    done: tuple[Done, ...]
+    failed: tuple[Failed, ...]
+    other_files: int
+    results: Path
+    weights: str
+    direction: str
+    seconds: float
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Return the files written, picture by picture."""
+        return tuple(path for done in self.done for path in done.files)
+
+    def as_metrics(self) -> dict[str, int | float | str]:
+        """Return the figures by name."""
+        return {
+            "pictures": len(self.done) + len(self.failed),
+            "converted": sum(bool(done.files) for done in self.done),
+            "frames": sum(done.frames for done in self.done if done.files),
+            "faces": sum(done.faces for done in self.done),
+            "no_face": sum(done.is_without_face for done in self.done),
+            "existing": sum(done.is_existing for done in self.done),
+            "failed": len(self.failed),
+            "other_files": self.other_files,
+            "files": len(self.files),
+            "seconds": round(self.seconds, 2),
+            "weights": self.weights,
+            "direction": self.direction,
+            "results": str(self.results),
+        }
+
+    def as_json(self) -> dict[str, object]:
+        """Return the figures, and the pictures that failed or showed no face, for a program."""
+        return {
+            **self.as_metrics(),
+            "failures": [
+                {"file": item.name, "reason": item.reason, "message": item.message}
+                for item in self.failed
+            ],
+            "without_face": [done.name for done in self.done if done.is_without_face],
+        }
+
+    def require_success(self) -> None:
+        """Do nothing when no picture failed.
+
+        Raises:
+            ImageError: The only picture failed.
+            DatasetError: All of several failed.
+            PartialError: Some failed; the others are done.
+        """
+        if not self.failed:
+            return
+        first = self.failed[0]
+        total = len(self.done) + len(self.failed)
+        if total == 1:
+            raise ImageError(first.message, "give another picture", first.reason)
+        if not self.done:
+            raise DatasetError(
+                f"none of {total} pictures can be read, the first: {first.message}",
+                "check the folder",
+            )
+        raise PartialError(
+            f"{len(self.failed)} of {total} pictures failed, the others are done",
+            "the list above names them",
+        )
+
+
+def print_summary(report: ConvertReport) -> None:
+    """Print the report on stderr: a table, and a line for each picture that failed.
+
+    Without a word where all went well if the log is quiet.
+    """
+    if log.level <= logging.INFO:
+        _print_table(report)
+        without_face = [done.name for done in report.done if done.is_without_face]
+        for name in without_face[:_MAX_NAMED]:
+            sys.stderr.write(_printable(f"no face: {name}") + "\n")
+        if len(without_face) > _MAX_NAMED:
+            sys.stderr.write(f"no face: {len(without_face) - _MAX_NAMED} more, see --json\n")
+    for item in report.failed:
+        sys.stderr.write(_printable(f"failed: {item.name}: {item.message}") + "\n")
+
+
+def _print_table(report: ConvertReport) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    figures = report.as_metrics()
+    if figures["frames"] == figures["converted"]:
+        del figures["frames"]
+    table = Table(box=None, show_header=False)
+    for name, value in figures.items():
+        if value or name in ("pictures", "converted"):
+            table.add_row(name.replace("_", " "), Text(_printable(str(value))))
+    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
+
+
+def _printable(text: str) -> str:
+    """Return text that is safe on any terminal, control characters and stray bytes escaped."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
