@@ -1,0 +1,109 @@
+"""The door to torch: torchvision despite a CPU-only torch, the device, deterministic mode."""
+
+import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+
+import torch
+
+from anymus.errors import DeviceError
+
+_BOXES = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Return `torchvision` on first use: `from anymus.torchlib import torchvision` works."""
+    if name == "torchvision":
+        return load_torchvision()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def load_torchvision() -> ModuleType:
+    """Return the module torchvision, imported even where its compiled operators do not load.
+
+    Wheels of torchvision made for CUDA fail to import beside a CPU-only torch, because the
+    operators they describe were never registered. Declaring these two lets the import pass;
+    `torchvision.ops.nms` itself then stays without an implementation. Every library that imports
+    torchvision (torchmetrics) can be imported afterwards.
+    """
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "operator torchvision::nms does not exist" not in str(error):
+            raise
+    for operator in ("torchvision::nms", "torchvision::qnms"):
+        torch.library.define(operator, _BOXES)
+    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[module]
+    return importlib.import_module("torchvision")
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name; `auto` takes CUDA, then MPS, then the CPU.
+
+    Args:
+        name: `auto`, `cpu`, `cuda`, `cuda:1`, `mps`.
+
+    Raises:
+        DeviceError: no such device in torch's words, or not on this machine.
+    """
+    if name == "auto":
+        return torch.device(_best_device())
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(
+            f"device {name!r} is not known", "use auto, cpu, cuda, cuda:<number> or mps"
+        ) from error
+    if not _is_present(device):
+        raise DeviceError(
+            f"device {name!r} is not on this machine ({_devices_present()})",
+            "use --device auto, or cpu",
+        )
+    return device
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Make torch choose the same operations in every run on this machine, within the block.
+
+    On the CPU the same inputs then give the same bits for the same number of threads. On other
+    devices an operation that has no such form only warns (the backward pass of reflection padding
+    on CUDA is one), so results there agree to rounding.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    was_on = torch.are_deterministic_algorithms_enabled()
+    was_warning = torch.is_deterministic_algorithms_warn_only_enabled()
+    filling = vars(torch.utils)["deterministic"]  # a module object that the stubs do not describe
+    was_filling = filling.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    filling.fill_uninitialized_memory = False  # nothing here reads such memory
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was_on, warn_only=was_warning)
+        filling.fill_uninitialized_memory = was_filling
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _is_present(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return device.type == "cpu"
+
+
+def _devices_present() -> str:
+    present = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    return "there is " + ", ".join(present)

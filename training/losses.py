@@ -1,0 +1,48 @@
+"""The losses of U-GAT-IT as plain functions over tensors, none of them weighted."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - as everyone writes it
+
+from .networks import Judged
+
+
+def least_squares_loss(prediction: Tensor, *, is_real: bool) -> Tensor:
+    """Return the mean squared distance to 1 (real) or 0 (fake), a scalar (LSGAN)."""
+    return (prediction - 1).square().mean() if is_real else prediction.square().mean()
+
+
+def discriminator_loss(real: Judged, fake: Judged) -> Tensor:
+    """Return one discriminator's loss, a scalar: patches and CAM logits, real and fake."""
+    return (
+        least_squares_loss(real.patch, is_real=True)
+        + least_squares_loss(fake.patch, is_real=False)
+        + least_squares_loss(real.cam_logits, is_real=True)
+        + least_squares_loss(fake.cam_logits, is_real=False)
+    )
+
+
+def adversarial_loss(fake: Judged) -> Tensor:
+    """Return what a generator pays for one discriminator not being fooled, a scalar."""
+    patch_loss = least_squares_loss(fake.patch, is_real=True)
+    return patch_loss + least_squares_loss(fake.cam_logits, is_real=True)
+
+
+def cycle_loss(restored: Tensor, real: Tensor) -> Tensor:
+    """Return the mean absolute difference after translating there and back, a scalar."""
+    return F.l1_loss(restored, real)
+
+
+def identity_loss(same: Tensor, real: Tensor) -> Tensor:
+    """Return the mean absolute difference after translating into the own domain, a scalar."""
+    return F.l1_loss(same, real)
+
+
+def cam_loss(translation_logits: Tensor, identity_logits: Tensor) -> Tensor:
+    """Return the loss of a generator's auxiliary classifier, a scalar.
+
+    It tells images to translate (towards 1) from images already in the target domain (towards 0).
+    """
+    return F.binary_cross_entropy_with_logits(
+        translation_logits, torch.ones_like(translation_logits)
+    ) + F.binary_cross_entropy_with_logits(identity_logits, torch.zeros_like(identity_logits))
