@@ -48,6 +48,7 @@ class DemoSiteParams(Section):
     busts: int = Field(ge=1, le=100_000, description="single drawn faces of manga-site")
     pages: int = Field(ge=0, le=100_000, description="drawn black-and-white pages of manga-site")
     items_per_page: int = Field(ge=1, le=500, description="pictures on one gallery page")
+    port: int = Field(ge=0, le=65535, description="loopback port it answers on; 0: any free one")
 
 
 class SourcesParams(Section):
@@ -137,7 +138,10 @@ class DedupeParams(Section):
     """Near-duplicates."""
 
     max_distance: int = Field(
-        ge=0, le=16, description="most differing bits of two 64-bit perceptual hashes of one face"
+        ge=0, le=16, description="most differing bits of the 64-bit hashes of two duplicates"
+    )
+    max_fine_distance: int = Field(
+        ge=0, le=256, description="most differing bits of their 256-bit hashes"
     )
     is_mirror_aware: bool = Field(description="whether a mirrored picture is a duplicate, too")
 
@@ -156,16 +160,25 @@ class SplitParams(Section):
 class EvaluateParams(Section):
     """Evaluation on the test part."""
 
-    feature_network: Literal["random_vgg", "inception"] = Field(
-        description="network whose features the distances compare"
+    device: str = Field(
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="where the generators run: auto (CUDA, else MPS, else CPU), cpu, cuda, mps",
     )
-    inception_weights: str | None = Field(
-        description="path of torch-fidelity's Inception weights, for feature_network inception"
+    feature_network: Literal["random_vgg"] = Field(
+        description="network whose features the distances compare; figures of two networks are"
+        " not comparable"
     )
-    subset_size: int = Field(ge=2, description="pictures in one KID subset, at most n")
-    subsets: int = Field(ge=1, description="number of KID subsets")
-    batch_size: int = Field(ge=1, description="pictures in one forward pass")
-    sheet_rows: int = Field(ge=1, description="rows of the sample sheet")
+    subset_size: int = Field(
+        ge=2, description="pictures in one KID subset of kid_*_std; at most half of what there are"
+    )
+    subsets: int = Field(ge=2, le=10_000, description="number of KID subsets of kid_*_std")
+    resamples: int = Field(
+        ge=100, le=100_000, description="bootstrap resamples behind every 95 % interval"
+    )
+    batch_size: int = Field(ge=1, le=1024, description="pictures in one forward pass")
+    sheet_rows: int = Field(
+        ge=1, le=64, description="test pictures of each domain on the sample sheet"
+    )
 
 
 class ReportParams(Section):
