@@ -34,11 +34,10 @@ def build_app() -> typer.Typer:
     """Return the application with the commands of all wings mounted."""
     _refuse_foreign_wings()
     if not app.registered_commands:
+        import curation.cli
         import inference.cli
         import scrapers.cli
         import training.cli
-
-        import curation.cli
         from anymus import params_cli
 
         scrapers.cli.register(app)
@@ -73,7 +72,7 @@ def _refuse_foreign_wings() -> None:
     for wing in WINGS:
         spec = find_spec(wing)
         found = Path(spec.origin).resolve() if spec and spec.origin else None
-        if found is None or found.parent.parent != home:
+        if found is None or found.parent != home / wing:
             raise AnymusError(
                 f"the package {wing!r} comes from {found}, not from {home / wing}",
                 "install Anymus in a virtual environment of its own (`make setup`)",

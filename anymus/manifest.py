@@ -65,7 +65,9 @@ class ImageRecord(BaseModel):
 
     faces: tuple[Face, ...] = Field(default=(), description="faces found, largest first")
 
-    parent: str | None = Field(default=None, description="id of the picture it was cut from")
+    parent: str | None = Field(
+        default=None, description="id of the picture it was cut from, or is a copy of"
+    )
     box: Box | None = Field(default=None, description="face box in the parent, pixels")
     landmarks: dict[str, Point] | None = Field(
         default=None, description="named points in pixels of this picture"

@@ -29,7 +29,7 @@ DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
-    for command in (detect, crop, dedupe, split, report):
+    for command in (detect, crop, dedupe, split, report, train_detector):
         app.command(rich_help_panel="Curate")(command)
 
 
@@ -106,3 +106,15 @@ def report(
     resolved = resolve_params(params, overrides)
     made = run(resolved, Path(resolved.paths.report))
     print_report(made, is_json)
+
+
+def train_detector(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the two files.")],
+    seed: Annotated[int, typer.Option(help="Seed of the drawings.")] = 7,
+    is_json: JsonOption = False,
+) -> None:
+    """Train the shipped detector of drawn faces again, on our own drawings."""
+    from curation.train_detector import DetectorReport
+    from curation.train_detector import train_detector as run
+
+    print_report(DetectorReport(run(seed, output)), is_json)

@@ -20,10 +20,10 @@ from anymus.manifest import (
     read_manifest,
     write_manifest,
 )
-from anymus.params import Params
+from anymus.params import DedupeParams, Params
 from anymus.progress import track
 from curation.groups import Groups
-from curation.hamming import Hashes, near_pairs
+from curation.hamming import near_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,22 @@ class DedupeReport:
         return figures | {f"rejected_{reason}": n for reason, n in self.reasons.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class FaceHash:
+    """The perceptual hashes of one picture: 64 bits to find candidates, 256 to make sure."""
+
+    coarse: int
+    fine: tuple[int, int, int, int]
+
+
 def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport:
     """Write `dst/manifest.jsonl`: the crops of `src`, grouped, all but the best of each rejected.
 
-    Two faces are near-duplicates when their 64-bit perceptual hashes (or that of one's mirror
-    picture) differ in at most `dedupe.max_distance` bits; groups are the connected components, so
-    the result does not depend on the order of the faces.
+    Two faces are near-duplicates when the 64-bit perceptual hashes of them (or of one and the
+    other's mirror picture) differ in at most `dedupe.max_distance` bits and the 256-bit ones in at
+    most `dedupe.max_fine_distance`; groups are the connected components, so the result does not
+    depend on the order of the faces. The second hash is needed because aligned faces of different
+    people look alike at 64 bits (docs/datasets.md has the figures).
 
     Args:
         params: All parameters; `dedupe` and `engine` are read.
@@ -66,21 +76,17 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
     hash_file = functools.partial(_hash_crop, src)
     outcomes = map_items(hash_file, crops, params.engine.workers)
-    rows, hashes = [], []
+    rows, hashed, hashes = [], [], []
     for row, outcome in zip(crops, track(outcomes, f"dedupe {domain}", len(crops)), strict=True):
         if isinstance(outcome, Failure):
             rows.append(row.reject(outcome.reason))
             continue
-        rows.append(row.model_copy(update={"phash": f"{outcome[0]:016x}"}))
-        hashes.append((len(rows) - 1, *outcome))
-    groups = group_near(
-        np.array([plain for _, plain, _ in hashes], np.uint64),
-        np.array([mirrored for _, _, mirrored in hashes], np.uint64),
-        params.dedupe.max_distance,
-        is_mirror_aware=params.dedupe.is_mirror_aware,
-    )
+        hashed.append(len(rows))
+        hashes.append(outcome)
+        rows.append(row.model_copy(update={"phash": f"{outcome[0].coarse:016x}"}))
+    groups = group_near(hashes, params.dedupe)
     for members in groups:
-        _settle(rows, [hashes[member][0] for member in members])
+        _settle(rows, [hashed[member] for member in members])
     with atomic_folder(dst) as partial:
         write_manifest(partial, (row.relocated(src, dst) for row in rows))
     return DedupeReport(
@@ -92,32 +98,46 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
 
 
 def group_near(
-    plain: Hashes, mirrored: Hashes, max_distance: int, *, is_mirror_aware: bool
+    hashes: Sequence[tuple[FaceHash, FaceHash]], params: DedupeParams
 ) -> list[list[int]]:
-    """Return the connected components of near hashes, each a sorted list of indices.
+    """Return the connected components of near pictures, each a sorted list of indices.
 
     Args:
-        plain: (n,) uint64 hashes of the pictures.
-        mirrored: (n,) uint64 hashes of their mirror pictures.
-        max_distance: Most differing bits of two duplicates.
-        is_mirror_aware: Whether a picture near another's mirror picture is a duplicate.
+        hashes: For each picture its hash and that of its mirror picture.
+        params: The two distances, and whether mirror pictures count.
     """
-    count = len(plain)
-    entries = np.concatenate([plain, mirrored]) if is_mirror_aware else plain
-    unique, first, inverse = np.unique(entries, return_index=True, return_inverse=True)
+    count = len(hashes)
+    entries = [plain for plain, _ in hashes]
+    if params.is_mirror_aware:
+        entries += [mirrored for _, mirrored in hashes]
     groups = Groups(count)
-    for entry, owner in enumerate(first[inverse]):  # equal hashes, mirrored or not
-        groups.join(entry % count, int(owner) % count)
-    for left, right in near_pairs(unique, max_distance):
-        for one, other in zip(first[left].tolist(), first[right].tolist(), strict=True):
-            groups.join(one % count, other % count)
+    owners: dict[FaceHash, int] = {}
+    for index, entry in enumerate(entries):  # equal hashes need no join and would fill its tables
+        groups.join(index % count, owners.setdefault(entry, index % count))
+    unique = list(owners)
+    owner = np.array([owners[entry] for entry in unique], np.int64)
+    coarse = np.array([entry.coarse for entry in unique], np.uint64)
+    fine = np.array([entry.fine for entry in unique], np.uint64).reshape(-1, 4)  # (n, 4)
+    for left, right in near_pairs(coarse, params.max_distance):
+        distance = np.bitwise_count(fine[left] ^ fine[right]).sum(axis=1)  # (pairs,)
+        near = distance <= params.max_fine_distance
+        pairs = zip(owner[left[near]].tolist(), owner[right[near]].tolist(), strict=True)
+        for one, other in pairs:
+            groups.join(one, other)
     return groups.members()
 
 
-def _hash_crop(src: Path, row: ImageRecord) -> tuple[int, int]:
+def hash_face(picture: Image.Image) -> FaceHash:
+    """Return the perceptual hashes (DCT, 8 x 8 and 16 x 16 lowest frequencies) of a picture."""
+    fine = str(imagehash.phash(picture, hash_size=16))
+    parts = [int(fine[start : start + 16], 16) for start in range(0, 64, 16)]
+    coarse = int(str(imagehash.phash(picture)), 16)
+    return FaceHash(coarse, (parts[0], parts[1], parts[2], parts[3]))
+
+
+def _hash_crop(src: Path, row: ImageRecord) -> tuple[FaceHash, FaceHash]:
     picture = Image.fromarray(read_rgb(src / str(row.file)))
-    mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return int(str(imagehash.phash(picture)), 16), int(str(imagehash.phash(mirrored)), 16)
+    return hash_face(picture), hash_face(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
 
 
 def _settle(rows: list[ImageRecord], members: Sequence[int]) -> None:

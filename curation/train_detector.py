@@ -36,6 +36,17 @@ class Sample:
     faces: tuple[FaceTruth, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class DetectorReport:
+    """What the trained detector finds on fresh drawings, by name of the figure."""
+
+    figures: dict[str, float]
+
+    def as_metrics(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return self.figures
+
+
 def train_detector(
     seed: int,
     dst: Path,

@@ -1,0 +1,53 @@
+# Anymus: `make demo` and `make test` are all a new user needs.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+# Wheels to prefer over the package index (PyTorch's CPU build, say): a folder, as pip's find-links.
+PIP_FIND_LINKS ?=
+# Without such a folder uv chooses PyTorch's build by itself: auto, cpu, cu130 ...
+TORCH_BACKEND ?= $(if $(PIP_FIND_LINKS),,auto)
+UV_ENV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND))
+RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
+
+.PHONY: docs help setup demo test test-slow check format clean
+
+help:  ## Show the targets.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.installed  ## Set up the virtual environment in .venv.
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet uv
+	$(UV_ENV) $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
+	touch $@
+
+demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
+	$(RUN) dvc repro --quiet
+	$(RUN) anymus convert data/raw/photo -o results/demo --limit 24 --side-by-side
+	@echo
+	@echo "pictures  $(CURDIR)/results/demo"
+	@echo "samples   $(CURDIR)/results/evaluate/samples.png"
+	@echo "report    $(CURDIR)/reports/index.html"
+
+test: setup  ## Run the test suite.
+	$(RUN) pytest -q -m "not slow"
+
+docs: setup  ## Rewrite the command reference docs/cli.md.
+	$(BIN)/python docs/write_cli.py
+
+test-slow: setup  ## Run the tests that take minutes.
+	$(RUN) pytest -q -m slow
+
+check: setup  ## Lint, type-check, import contracts.
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: setup  ## Format the code.
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:  ## Remove what the pipeline made; collected pictures and models stay in the DVC cache.
+	rm -rf results reports data/interim

@@ -1,0 +1,250 @@
+"""From drawn pictures to trainA, trainB, testA and testB, through the stages' own functions."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anymus import images
+from anymus.drawing.manga import draw_bust
+from anymus.drawing.photo import draw_portrait
+from anymus.errors import AnymusError, DatasetError
+from anymus.files import sha256_bytes, walk_files
+from anymus.manifest import Domain, Face, ImageRecord, read_manifest, write_manifest
+from anymus.params import Params, load_params, read_preset
+from curation.crop import crop
+from curation.dedupe import dedupe, group_near, hash_face
+from curation.detect import detect
+from curation.report import report
+from curation.split import count_leaks, split
+
+PEOPLE = 10
+
+
+def _store(folder: Path, domain: Domain, content: bytes, url: str) -> ImageRecord:
+    sha256 = sha256_bytes(content)
+    (folder / f"{sha256}.png").write_bytes(content)
+    return ImageRecord(
+        id=sha256, domain=domain, file=f"{sha256}.png", url=url, author="Ada", licence="CC0-1.0"
+    )
+
+
+def _collect(root: Path) -> None:
+    """Write ten people a domain; of photos also a recompressed twin, a mirror twin, no face."""
+    for domain in ("photo", "manga"):
+        folder = root / domain
+        folder.mkdir(parents=True)
+        rows = []
+        for index in range(PEOPLE):
+            generator = np.random.default_rng([11, index])
+            drawing = draw_portrait(generator) if domain == "photo" else draw_bust(generator)
+            png = images.encode_png(drawing.rgb_u8)
+            rows.append(_store(folder, domain, png, f"http://demo.localhost/{domain}/{index}"))
+        if domain == "photo":
+            first = images.decode_rgb((folder / str(rows[0].file)).read_bytes())
+            small = images.decode_rgb(images.encode_jpeg(images.resize_rgb(first, 280, 350), 75))
+            mirrored = np.ascontiguousarray(first[:, ::-1])
+            for name, twin in (("small", small), ("mirrored", mirrored)):
+                rows.append(_store(folder, domain, images.encode_png(twin), f"http://x/{name}"))
+            empty = np.full((300, 240, 3), 140, np.uint8)
+            rows.append(_store(folder, domain, images.encode_png(empty), "http://x/empty"))
+            broken = images.encode_png(first)[:5000]
+            rows.append(_store(folder, domain, broken, "http://x/broken"))
+        write_manifest(folder, rows)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Params, Path]]:
+    """Return the parameters and the folder of a project whose stages have all run once."""
+    root = tmp_path_factory.mktemp("project")
+    preset = root / "params.yaml"
+    preset.write_text(read_preset("demo"), encoding="utf-8")
+    folders = ("raw", "detected", "faces", "unique", "dataset", "train_results")
+    overrides = [f"paths.{name}={root / name}" for name in folders]
+    overrides += ["engine.workers=1", "split.min_train=2", "split.min_test=1"]
+    overrides += [f"paths.evaluate_results={root / 'evaluated'}", "split.test_share=0.4"]
+    params = load_params(preset, overrides)
+    _collect(root / "raw")
+    for domain in ("photo", "manga"):
+        detect(params, domain, root / "raw" / domain, root / "detected" / domain)
+        crop(params, domain, root / "detected" / domain, root / "faces" / domain)
+        dedupe(params, domain, root / "faces" / domain, root / "unique" / domain)
+    split(params, root / "unique", root / "dataset")
+    return params, root
+
+
+def test_detect_finds_the_people_and_names_what_it_left_out(project: tuple[Params, Path]) -> None:
+    _, root = project
+    rows = read_manifest(root / "detected" / "photo")
+    assert len(rows) == PEOPLE + 4
+    assert sum(row.is_kept for row in rows) >= PEOPLE + 1
+    reasons = {row.url: row.reason for row in rows if not row.is_kept}
+    assert reasons["http://x/empty"] == "no_face"
+    assert reasons["http://x/broken"] == "truncated"
+    drawn = read_manifest(root / "detected" / "manga")
+    assert sum(len(row.faces) for row in drawn) >= 0.8 * PEOPLE
+    assert (root / "detected" / "photo" / str(rows[0].file)).is_file()
+
+
+def test_crops_put_the_eyes_where_the_framing_says(project: tuple[Params, Path]) -> None:
+    params, root = project
+    framing = params.crop.framing
+    for domain in ("photo", "manga"):
+        rows = [row for row in read_manifest(root / "faces" / domain) if row.is_kept]
+        for row in rows:
+            assert row.landmarks is not None
+            left, right = row.landmarks["left_eye"], row.landmarks["right_eye"]
+            assert left[0] < right[0]
+            middle = ((left[0] + right[0]) / 2, (left[1] + right[1]) / 2)
+            expected = (framing.size_px / 2, framing.eye_line * framing.size_px)
+            assert middle == pytest.approx(expected, abs=1)
+            assert left[1] == pytest.approx(right[1], abs=1)
+            path = root / "faces" / domain / str(row.file)
+            assert sha256_bytes(path.read_bytes()) == row.id
+            assert images.read_rgb(path).shape == (framing.size_px, framing.size_px, 3)
+            assert (row.author, row.licence) == ("Ada", "CC0-1.0")
+
+
+def test_twins_are_grouped_and_the_finest_is_kept(project: tuple[Params, Path]) -> None:
+    _, root = project
+    rows = read_manifest(root / "unique" / "photo")
+    group = next(row.group for row in rows if row.url == "http://demo.localhost/photo/0")
+    members = {row.url: row for row in rows if row.group == group}
+    assert set(members) == {
+        "http://demo.localhost/photo/0",
+        "http://x/small",
+        "http://x/mirrored",
+    }
+    assert sum(row.is_kept for row in members.values()) == 1
+    assert members["http://x/small"].reason == "near_duplicate"
+    assert sum(row.is_kept for row in rows) == len({row.group for row in rows})
+
+
+def test_split_holds_every_unique_face_once(project: tuple[Params, Path]) -> None:
+    _, root = project
+    rows = read_manifest(root / "dataset")
+    files = [path for path in walk_files(root / "dataset") if path.suffix == ".png"]
+    assert sorted(str(row.file) for row in rows) == sorted(
+        path.relative_to(root / "dataset").as_posix() for path in files
+    )
+    unique = [
+        row.id
+        for domain in ("photo", "manga")
+        for row in read_manifest(root / "unique" / domain)
+        if row.is_kept
+    ]
+    assert sorted(row.id for row in rows) == sorted(unique)
+    assert count_leaks(rows) == 0
+    leaked = [row.model_copy(update={"split": part}) for part in ("train", "test") for row in rows]
+    assert count_leaks(leaked) > 0
+
+
+def test_split_is_stable_when_faces_are_taken_away(
+    project: tuple[Params, Path], tmp_path: Path
+) -> None:
+    params, root = project
+    before = {row.id: row.split for row in read_manifest(root / "dataset")}
+    for domain in ("photo", "manga"):
+        rows = read_manifest(root / "unique" / domain)
+        fewer = [row.relocated(root / "unique" / domain, tmp_path / domain) for row in rows[1:]]
+        write_manifest(tmp_path / domain, fewer)
+    split(params, tmp_path, tmp_path / "out")
+    after = {row.id: row.split for row in read_manifest(tmp_path / "out")}
+    assert len(after) >= len(before) - 2
+    assert all(before[face] == part for face, part in after.items())
+
+
+def test_two_workers_and_another_run_give_the_same_bytes(
+    project: tuple[Params, Path], tmp_path: Path
+) -> None:
+    params, root = project
+    engine = params.engine.model_copy(update={"workers": 2})
+    parallel = params.model_copy(update={"engine": engine})
+    shutil.copytree(root / "raw", tmp_path / "raw")
+    detect(parallel, "photo", tmp_path / "raw" / "photo", tmp_path / "detected" / "photo")
+    crop(parallel, "photo", tmp_path / "detected" / "photo", tmp_path / "faces" / "photo")
+    dedupe(parallel, "photo", tmp_path / "faces" / "photo", tmp_path / "unique" / "photo")
+    for stage in ("detected", "faces", "unique"):
+        for path in walk_files(root / stage / "photo"):
+            twin = tmp_path / path.relative_to(root)
+            assert twin.read_bytes() == path.read_bytes(), path
+
+
+def test_a_leak_in_too_small_a_part_stops_the_stage(project: tuple[Params, Path]) -> None:
+    params, root = project
+    strict = params.model_copy(update={"split": params.split.model_copy(update={"min_test": 1000})})
+    with pytest.raises(DatasetError, match=r"split\.min_test = 1000"):
+        split(strict, root / "unique", root / "not_written")
+    assert not (root / "not_written").exists()
+
+
+def test_report_is_one_file_without_a_link_to_the_network(
+    project: tuple[Params, Path], tmp_path: Path
+) -> None:
+    params, _ = project
+    figures = report(params, tmp_path).as_metrics()
+    html = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert figures["sheets"] >= 4
+    assert 'src="http' not in html
+    assert "<script" not in html
+    assert "near_duplicate" in html
+    assert "CC0-1.0" in html
+    assert report(params, tmp_path / "again").as_metrics() == figures
+    assert (tmp_path / "again" / "index.html").read_text(encoding="utf-8") == html
+
+
+def test_empty_input_says_what_to_run(params: Params, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError) as caught:
+        detect(params, "photo", tmp_path / "nothing", tmp_path / "out")
+    assert caught.value.hint is not None
+    write_manifest(tmp_path / "raw", [])
+    with pytest.raises(DatasetError, match="no kept pictures"):
+        detect(params, "photo", tmp_path / "raw", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_pile_of_broken_pictures_fails_detect(params: Params, tmp_path: Path) -> None:
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    rows = [_store(folder, "photo", f"no picture {n}".encode(), f"http://x/{n}") for n in range(4)]
+    write_manifest(folder, rows)
+    with pytest.raises(AnymusError, match="4 of 4"):
+        detect(params, "photo", folder, tmp_path / "out")
+
+
+def test_a_small_or_cut_face_is_a_row_with_its_reason(params: Params, tmp_path: Path) -> None:
+    src = tmp_path / "detected"
+    src.mkdir()
+    picture = draw_portrait(np.random.default_rng(5))
+    png = images.encode_png(picture.rgb_u8)
+    tiny = Face(box=(100, 100, 12, 12), score=1.0, landmarks={})
+    edge = Face(box=(-60, 150, 120, 120), score=1.0, landmarks={})
+    box = picture.faces[0].box
+    whole = Face(box=box, score=1.0, landmarks=picture.faces[0].landmarks)
+    row = _store(src, "photo", png, "http://x").model_copy(update={"faces": (tiny, edge, whole)})
+    write_manifest(src, [row])
+    figures = crop(params, "photo", src, tmp_path / "faces").as_metrics()
+    assert figures == {
+        "faces": 3,
+        "crops": 1,
+        "rejected_cut_by_edge": 1,
+        "rejected_too_small": 1,
+    }
+
+
+def test_grouping_does_not_depend_on_the_order(params: Params) -> None:
+    generator = np.random.default_rng(8)
+    pictures = [Image.fromarray(draw_bust(generator).rgb_u8) for _ in range(8)]
+    pictures += [picture.resize((160, 200)) for picture in pictures[:4]]
+    hashes = [
+        (hash_face(picture), hash_face(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
+        for picture in pictures
+    ]
+    groups = group_near(hashes, params.dedupe)
+    assert [sorted(group) for group in groups if len(group) > 1] == [[n, n + 8] for n in range(4)]
+    order = generator.permutation(len(hashes)).tolist()
+    shuffled = group_near([hashes[index] for index in order], params.dedupe)
+    assert sorted(sorted(order[i] for i in group) for group in shuffled) == sorted(groups)
