@@ -1,0 +1,138 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from anymus.errors import DatasetError, ImageError
+from anymus.images import RgbU8, write_png
+from training.data import (
+    Augmentation,
+    UnpairedBatches,
+    augment,
+    find_pictures,
+    to_signed,
+    training_data_sha256,
+)
+
+PLAIN = Augmentation(load_size_px=16, image_size_px=16, flip_probability=0.0)
+RANDOM = Augmentation(load_size_px=18, image_size_px=16, flip_probability=0.5)
+MIB = 2**20
+
+
+def flat_picture(level: int, size_px: int = 16) -> RgbU8:
+    return np.full((size_px, size_px, 3), level, np.uint8)
+
+
+def make_folders(root: Path, count_a: int, count_b: int) -> Path:
+    """Write pictures of one level each: 1, 2, 3... in trainA and 101, 102... in trainB."""
+    for side, count, first in (("A", count_a, 1), ("B", count_b, 101)):
+        for index in range(count):
+            write_png(root / f"train{side}" / f"{index:03d}.png", flat_picture(first + index))
+    return root
+
+
+def make_batches(root: Path, augmentation: Augmentation = PLAIN, **options: int) -> UnpairedBatches:
+    settings = {"seed": 1, "batch_size": 4, "cache_bytes": MIB} | options
+    return UnpairedBatches(root, augmentation, **settings)
+
+
+def levels(x_signed: torch.Tensor) -> list[int]:
+    return [round(value) for value in ((x_signed[:, 0, 0, 0] + 1) * 127.5).tolist()]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_each_epoch_shows_every_picture_once_in_its_own_order(tmp_path: Path, seed: int) -> None:
+    batches = make_batches(make_folders(tmp_path, 8, 3), seed=seed)
+    orders = []
+    for epoch in range(4):
+        seen = [level for step in (1, 2) for level in levels(batches.at(2 * epoch + step).real_a)]
+        assert sorted(seen) == list(range(1, 9))
+        orders.append(tuple(seen))
+    assert len(set(orders)) == 4
+
+
+def test_sides_of_different_length_go_round_each_for_itself(tmp_path: Path) -> None:
+    batches = make_batches(make_folders(tmp_path, 3, 50))
+    seen_a, seen_b = [], []
+    for step in range(1, 26):
+        real_a, real_b, names = batches.at(step)
+        assert real_a.shape == real_b.shape == (4, 3, 16, 16)
+        assert len(names) == 8
+        seen_a += levels(real_a)
+        seen_b += levels(real_b)
+    assert all(sorted(seen_a[i : i + 3]) == [1, 2, 3] for i in range(0, 99, 3))
+    assert sorted(seen_b[:50]) == sorted(seen_b[50:]) == list(range(101, 151))
+
+
+def test_a_batch_is_a_function_of_its_step(tmp_path: Path) -> None:
+    make_folders(tmp_path, 5, 7)
+    rng = np.random.default_rng(0)
+    for path in (tmp_path / "trainA").iterdir():
+        write_png(path, rng.integers(0, 256, (20, 20, 3), np.uint8))
+    first, uncached = make_batches(tmp_path, RANDOM), make_batches(tmp_path, RANDOM, cache_bytes=0)
+    forward = [first.at(step).real_a for step in range(1, 8)]
+    backward = [uncached.at(step).real_a for step in range(7, 0, -1)][::-1]
+    assert all(torch.equal(x, y) for x, y in zip(forward, backward, strict=True))
+    other = make_batches(tmp_path, RANDOM, seed=2).at(1).real_a
+    assert not torch.equal(other, forward[0])
+
+
+def test_augmentation_covers_all_crops_and_both_sides() -> None:
+    picture = np.arange(18 * 18 * 3, dtype=np.uint32).astype(np.uint8).reshape(18, 18, 3)
+    picture[..., 2] = np.arange(18)[:, None]
+    picture[..., 1] = np.arange(18)
+    seen = set()
+    for index in range(400):
+        crop = augment(picture, RANDOM, np.random.default_rng([3, index]))
+        assert crop.shape == (16, 16, 3)
+        is_flipped = bool(crop[0, 0, 1] > crop[0, 1, 1])
+        left = min(crop[0, 0, 1], crop[0, -1, 1])
+        seen.add((int(crop[0, 0, 2]), int(left), is_flipped))
+    assert len(seen) == 3 * 3 * 2
+
+
+def test_to_signed_spans_the_range() -> None:
+    x = to_signed(np.stack([flat_picture(0), flat_picture(255)]))
+    assert x.dtype == torch.float32
+    assert x.shape == (2, 3, 16, 16)
+    assert (x[0] == -1).all()
+    assert (x[1] == 1).all()
+
+
+def test_larger_pictures_are_reduced(tmp_path: Path) -> None:
+    make_folders(tmp_path, 1, 1)
+    write_png(tmp_path / "trainA" / "000.png", flat_picture(7, size_px=40))
+    assert levels(make_batches(tmp_path).at(1).real_a) == [7] * 4
+
+
+def test_a_picture_that_rots_between_epochs_is_named(tmp_path: Path) -> None:
+    batches = make_batches(make_folders(tmp_path, 4, 4), cache_bytes=0)
+    batches.at(1)
+    rotten = tmp_path / "trainB" / "002.png"
+    rotten.write_bytes(rotten.read_bytes()[:40])
+    with pytest.raises(ImageError, match=r"trainB/002\.png"):
+        batches.at(2)
+    rotten.unlink()
+    with pytest.raises(ImageError, match=r"trainB/002\.png"):
+        batches.at(2)
+
+
+def test_missing_and_empty_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="trainA does not exist"):
+        make_batches(tmp_path)
+    (tmp_path / "trainA").mkdir()
+    (tmp_path / "trainA" / "notes.txt").write_text("no picture")
+    with pytest.raises(DatasetError, match="trainA holds no picture"):
+        find_pictures(tmp_path / "trainA")
+
+
+def test_data_hash_follows_names_and_bytes(tmp_path: Path) -> None:
+    make_folders(tmp_path, 2, 2)
+    before = training_data_sha256(tmp_path)
+    write_png(tmp_path / "testA" / "000.png", flat_picture(9))
+    assert training_data_sha256(tmp_path) == before
+    write_png(tmp_path / "trainB" / "001.png", flat_picture(9))
+    changed = training_data_sha256(tmp_path)
+    (tmp_path / "trainB" / "001.png").rename(tmp_path / "trainB" / "002.png")
+    assert len({before, changed, training_data_sha256(tmp_path)}) == 3

@@ -1,0 +1,266 @@
+"""Weights on disk: checkpoints to go on from, and generators to translate with.
+
+Both are safetensors files with one JSON in their metadata, which holds a SHA-256 over itself and
+all tensors: a flipped bit anywhere is found. Both are written whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from anymus.errors import CheckpointError
+
+from .networks import Generator, Networks
+from .step import Optimizers
+
+METADATA_KEY = "anymus"
+FORMAT = 1
+GENERATOR_KIND = "generator"
+TRAINING_KIND = "training"
+
+Facts = dict[str, Any]
+
+
+@dataclass
+class TrainingState:
+    """All that a training run has to remember."""
+
+    networks: Networks
+    optimizers: Optimizers
+    ema_a2b: Generator
+    ema_b2a: Generator
+    step: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)  # since the last row of the curves
+    loss_count: int = 0
+
+
+def save_checkpoint(path: Path, state: TrainingState, facts: Mapping[str, Any]) -> None:
+    """Write the training state and facts about the run, atomically.
+
+    Raises:
+        OSError: it cannot be written (a full disk); an older file at `path` is untouched.
+    """
+    own = {"step": state.step, "loss_sums": state.loss_sums, "loss_count": state.loss_count}
+    _write(path, dict(_tensors_of(state)), {**facts, **own, "kind": TRAINING_KIND})
+
+
+def find_not_finite(state: TrainingState) -> str | None:
+    """Return the name of a tensor of the state that holds NaN or infinity, or None."""
+    for name, tensor in _tensors_of(state):
+        if not torch.isfinite(tensor).all():
+            return name
+    return None
+
+
+def load_checkpoint(path: Path, state: TrainingState) -> Facts:
+    """Load a checkpoint into the state and return the facts saved with it.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind, or of other networks.
+    """
+    tensors, facts = _read(path, kind=TRAINING_KIND)
+    _check_names(path, set(tensors), {name for name, _ in _tensors_of(state)} | _adam_names(state))
+    with torch.no_grad():
+        for name, tensor in _network_tensors(state):
+            _copy(path, name, tensors[name], tensor)
+    for name, optimizer in _optimizers(state):
+        _load_adam(optimizer, {k.removeprefix(f"{name}."): t for k, t in tensors.items()})
+    state.step = int(facts["step"])
+    state.loss_sums = dict(facts["loss_sums"])
+    state.loss_count = int(facts["loss_count"])
+    return facts
+
+
+def save_generator(path: Path, generator: Generator, card: Mapping[str, Any]) -> None:
+    """Write one generator's weights, its architecture and a card about it, atomically.
+
+    Args:
+        path: ends in `.safetensors`.
+        generator: whose weights and arguments are saved.
+        card: JSON values; `direction` (a2b or b2a), `framing`, `step` and what else a user of the
+            weights should know.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    facts = {**card, "kind": GENERATOR_KIND, "architecture": generator.arguments}
+    _write(path, generator.state_dict(), facts)
+
+
+def load_generator(path: Path) -> tuple[Generator, Facts]:
+    """Return a generator on the CPU in eval mode, and its card.
+
+    Raises:
+        CheckpointError: missing, damaged, of another kind or from another program.
+    """
+    tensors, facts = _read(path, kind=GENERATOR_KIND)
+    try:
+        with torch.device("meta"):
+            generator = Generator(**facts["architecture"])
+        generator.load_state_dict(tensors, assign=True)
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path}: its weights do not fit its architecture: {str(error).splitlines()[0]}"
+        ) from error
+    return generator.eval().requires_grad_(False), facts
+
+
+def read_facts(path: Path) -> Facts:
+    """Return the facts in a weights file without reading, or verifying, its tensors.
+
+    Raises:
+        CheckpointError: missing, no safetensors file, or from another program.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError as error:
+        raise CheckpointError(
+            f"{path}: no such file", "train first (anymus train), or give other weights"
+        ) from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, or no safetensors file: {error}", "use another copy of the weights"
+        ) from error
+    try:
+        facts = json.loads(metadata[METADATA_KEY])
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: weights of another program, without Anymus's description",
+            "give a file that anymus train wrote",
+        ) from error
+    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: its description is not of format {FORMAT}")
+    return facts
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path} is not a regular file, refusing to replace it")
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    facts = {**facts, "format": FORMAT}
+    facts["sha256"] = _digest(facts, on_cpu)
+    # One key only: safetensors writes several keys of its metadata in chance order.
+    metadata = {METADATA_KEY: json.dumps(facts)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        save_file(on_cpu, partial, metadata)
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
+        partial.chmod(0o644)  # safetensors writes for the owner alone
+        partial.replace(path)
+    except SafetensorError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(f"cannot write {path}: {error}") from error
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def _read(path: Path, *, kind: str) -> tuple[dict[str, Tensor], Facts]:
+    facts = read_facts(path)
+    with safe_open(path, framework="pt") as file:
+        # Copies: the file may be replaced while its tensors are in use.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    saved = facts.pop("sha256", None)
+    if saved != _digest(facts, tensors):
+        raise CheckpointError(
+            f"{path}: damaged: its contents do not have the SHA-256 written into it",
+            "use another copy of the weights",
+        )
+    if facts.get("kind") != kind:
+        raise CheckpointError(
+            f"{path} holds {facts.get('kind')} weights where {kind} weights are needed",
+            "translate with generator_a2b.safetensors or generator_b2a.safetensors",
+        )
+    return tensors, facts
+
+
+def _digest(facts: Facts, tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over the facts and the names, types, shapes and bytes of all tensors."""
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\0{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _network_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    modules: dict[str, nn.Module] = {
+        "networks": state.networks,
+        "ema_a2b": state.ema_a2b,
+        "ema_b2a": state.ema_b2a,
+    }
+    for prefix, module in modules.items():
+        for name, tensor in module.state_dict().items():
+            yield f"{prefix}.{name}", tensor
+
+
+def _optimizers(state: TrainingState) -> list[tuple[str, torch.optim.Optimizer]]:
+    return [
+        ("adam_generators", state.optimizers.generators),
+        ("adam_discriminators", state.optimizers.discriminators),
+    ]
+
+
+def _tensors_of(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
+    yield from _network_tensors(state)
+    for prefix, optimizer in _optimizers(state):
+        for index, values in optimizer.state_dict()["state"].items():
+            for name, value in values.items():
+                yield f"{prefix}.{index}.{name}", value
+
+
+def _adam_names(state: TrainingState) -> set[str]:
+    """Return the names of the optimisers' tensors after a step, also before the first one."""
+    return {
+        f"{prefix}.{index}.{name}"
+        for prefix, optimizer in _optimizers(state)
+        for index in range(len(_parameters(optimizer)))
+        for name in ("step", "exp_avg", "exp_avg_sq")
+    }
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    return list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
+
+
+def _load_adam(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    values: dict[int, dict[str, Tensor]] = {}
+    for index, parameter in enumerate(_parameters(optimizer)):
+        if f"{index}.step" not in tensors:
+            continue  # saved before the first step
+        values[index] = {"step": tensors[f"{index}.step"]}
+        for name in ("exp_avg", "exp_avg_sq"):
+            # In the parameter's own memory layout: another order of sums is another rounding.
+            moment = torch.empty_like(parameter).copy_(tensors[f"{index}.{name}"])
+            values[index][name] = moment
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+
+def _check_names(path: Path, given: set[str], allowed: set[str]) -> None:
+    adam = {name for name in allowed if name.startswith("adam_")}
+    for word, names in (("lacks", allowed - adam - given), ("has a foreign", given - allowed)):
+        if names:
+            raise CheckpointError(f"{path} {word} {min(names)} ({len(names)} such tensors)")
+
+
+def _copy(path: Path, name: str, source: Tensor, target: Tensor) -> None:
+    if source.shape != target.shape:
+        raise CheckpointError(
+            f"{path}: {name} is {list(source.shape)}, the networks have {list(target.shape)}"
+        )
+    target.copy_(source)

@@ -1,0 +1,73 @@
+"""The loss curves: a journal of rows, one file of values a loss, and a picture of them all."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from anymus.files import write_text
+from anymus.images import RgbU8, write_png
+
+Row = dict[str, float]
+
+
+def read_history(path: Path) -> list[Row]:
+    """Return the rows of a journal (JSON lines); a torn line, the mark of a kill, is left out."""
+    rows: list[Row] = []
+    if not path.is_file():
+        return rows
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return rows
+
+
+def cut_history(path: Path, step: int) -> None:
+    """Drop from a journal every row after a step."""
+    rows = [row for row in read_history(path) if row["step"] <= step]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def append_history(path: Path, row: Row) -> None:
+    """Append one row to a journal; it is with the operating system when this returns."""
+    with path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def write_curves(folder: Path, rows: Sequence[Row]) -> None:
+    """Write plots/metrics/<loss>.tsv for each loss and plots/losses.png into a folder."""
+    names = [name for name in rows[0] if name != "step"] if rows else []
+    for name in names:
+        lines = [f"step\t{name}", *(f"{row['step']}\t{row[name]!r}" for row in rows)]
+        write_text(folder / "plots" / "metrics" / f"{name}.tsv", "\n".join(lines) + "\n")
+    if names:
+        write_png(folder / "plots" / "losses.png", draw_losses(rows))
+
+
+def draw_losses(rows: Sequence[Row]) -> RgbU8:
+    """Return a picture of all losses over the steps: discriminators above, generators below."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 7), dpi=100, layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True)
+    steps = [row["step"] for row in rows]
+    for name in rows[0]:
+        if name in ("step", "lr"):
+            continue
+        axes = upper if name.startswith("d_") else lower
+        axes.plot(steps, [row[name] for row in rows], label=name, linewidth=1.2)
+    upper.set_ylabel("discriminators' loss")
+    lower.set_ylabel("generators' loss (log)")
+    lower.set_yscale("log")
+    lower.set_xlabel("iteration")
+    for axes in (upper, lower):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, ncols=3)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    rgba = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[no-untyped-call]
+    return rgba[:, :, :3].copy()

@@ -1,0 +1,149 @@
+"""Unpaired folders of pictures to batches, where every random draw is a function of its place.
+
+Nothing here has a state that a checkpoint would have to hold: which pictures step 1000 sees, and
+how they are cropped and flipped, follows from the seed and the number 1000.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anymus.errors import DatasetError
+from anymus.files import sha256_file, walk_images
+from anymus.images import RgbU8, read_rgb, resize_rgb
+
+SIDES = ("A", "B")
+
+
+class Batch(NamedTuple):
+    """One iteration's pictures."""
+
+    real_a: Tensor  # (N, 3, H, W) in [-1, 1]
+    real_b: Tensor  # (N, 3, H, W) in [-1, 1]
+    names: list[str]  # of all 2 N pictures, as "trainA/x.png"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What happens to a picture on its way into a batch."""
+
+    load_size_px: int
+    image_size_px: int
+    flip_probability: float
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Return the pictures below a folder, in sorted order.
+
+    Raises:
+        DatasetError: no such folder, or no picture in it.
+    """
+    pictures = list(walk_images(folder)) if folder.is_dir() else []
+    if not pictures:
+        missing = "holds no picture" if folder.is_dir() else "does not exist"
+        raise DatasetError(f"{folder} {missing}", "run anymus split, or dvc repro split")
+    return pictures
+
+
+def training_data_sha256(dataset_dir: Path) -> str:
+    """Return a hash of trainA and trainB: names and bytes of all pictures."""
+    digest = hashlib.sha256()
+    for side in SIDES:
+        folder = dataset_dir / f"train{side}"
+        for path in find_pictures(folder):
+            name = f"train{side}/{path.relative_to(folder).as_posix()}"
+            digest.update(f"{name}\0{sha256_file(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def to_signed(rgb_u8: NDArray[np.uint8]) -> Tensor:
+    """Return x_signed (N, 3, H, W) in [-1, 1] from pictures (N, H, W, 3)."""
+    x = torch.from_numpy(rgb_u8.astype(np.float32)).permute(0, 3, 1, 2)
+    return x / 127.5 - 1.0
+
+
+class UnpairedBatches:
+    """The batches of a training run by their step, from the folders trainA and trainB.
+
+    Each side walks through its own pictures in its own epochs, shuffled anew in each; the sides
+    may differ in length, and be shorter than a batch. Decoded pictures are kept in memory at
+    `load_size_px`, up to `cache_bytes`; others are read again each time.
+    """
+
+    def __init__(
+        self,
+        dataset_dir: Path,
+        augmentation: Augmentation,
+        *,
+        seed: int,
+        batch_size: int,
+        cache_bytes: int,
+    ) -> None:
+        self.dataset_dir = dataset_dir
+        self.paths = [find_pictures(dataset_dir / f"train{side}") for side in SIDES]
+        self.augmentation = augmentation
+        self.seed = seed
+        self.batch_size = batch_size
+        self._free_bytes = cache_bytes
+        self._cache: dict[Path, RgbU8] = {}
+
+    def at(self, step: int) -> Batch:
+        """Return the batch of a step, counted from 1: the same at every call.
+
+        Raises:
+            ImageError: a picture cannot be read any more.
+        """
+        sides, names = [], []
+        for side in range(len(SIDES)):
+            pictures = []
+            for place in range((step - 1) * self.batch_size, step * self.batch_size):
+                path, picture = self._picture(side, place)
+                pictures.append(picture)
+                names.append(path.relative_to(self.dataset_dir).as_posix())
+            sides.append(to_signed(np.stack(pictures)))
+        return Batch(sides[0], sides[1], names)
+
+    def _picture(self, side: int, place: int) -> tuple[Path, RgbU8]:
+        """Return the picture at a place in the endless row of a side's epochs, augmented."""
+        epoch, position = divmod(place, len(self.paths[side]))
+        index = int(_shuffled(self.seed, epoch, side, len(self.paths[side]))[position])
+        path = self.paths[side][index]
+        rng = np.random.default_rng([self.seed, epoch, side, 1 + index])
+        return path, augment(self._loaded(path), self.augmentation, rng)
+
+    def _loaded(self, path: Path) -> RgbU8:
+        if path in self._cache:
+            return self._cache[path]
+        rgb_u8 = to_square(read_rgb(path), self.augmentation.load_size_px)
+        if rgb_u8.nbytes <= self._free_bytes:
+            self._free_bytes -= rgb_u8.nbytes
+            self._cache[path] = rgb_u8
+        return rgb_u8
+
+
+def to_square(rgb_u8: RgbU8, size_px: int) -> RgbU8:
+    """Return the picture as a square of that size; other proportions are stretched."""
+    if rgb_u8.shape[:2] == (size_px, size_px):
+        return rgb_u8
+    return resize_rgb(rgb_u8, size_px, size_px)
+
+
+def augment(rgb_u8: RgbU8, augmentation: Augmentation, rng: np.random.Generator) -> RgbU8:
+    """Return a random crop of the loaded picture, mirrored by chance."""
+    size_px = augmentation.image_size_px
+    top, left = rng.integers(0, augmentation.load_size_px - size_px + 1, size=2)
+    crop = rgb_u8[top : top + size_px, left : left + size_px]
+    return crop[:, ::-1] if rng.random() < augmentation.flip_probability else crop
+
+
+@lru_cache(maxsize=4)
+def _shuffled(seed: int, epoch: int, side: int, count: int) -> NDArray[np.int64]:
+    # The last number is 0 here and 1 or more for a picture, so that no two draws share a stream.
+    return np.random.default_rng([seed, epoch, side, 0]).permutation(count)
