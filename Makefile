@@ -9,6 +9,9 @@ TORCH_BACKEND ?= $(if $(PIP_FIND_LINKS),,auto)
 UV_ENV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND))
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
+# The last bits of a training depend on the number of threads: two, as the committed dvc.lock has it.
+export OMP_NUM_THREADS ?= 2
+
 .PHONY: docs help setup demo test test-slow check format clean
 
 help:  ## Show the targets.
@@ -23,7 +26,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
-	$(RUN) dvc repro --quiet
+	$(RUN) dvc repro
 	$(RUN) anymus convert data/raw/photo -o results/demo --limit 24 --side-by-side
 	@echo
 	@echo "pictures  $(CURDIR)/results/demo"

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import anymus as _anymus  # noqa: F401 - before torch: it tells OpenMP how to wait
+
 if TYPE_CHECKING:
     from .translator import Translator as Translator
 

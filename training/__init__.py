@@ -1,7 +1,3 @@
-"""U-GAT-IT: networks, losses, data, the training loop and what is measured of it."""
+"""Training: U-GAT-IT, from its layers to its evaluation."""
 
-import os
-
-# Read when torch loads its OpenMP: idle threads spin briefly, then sleep. By default they spin for
-# long, and beside other processes on the same cores an iteration takes twenty times as long.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+import anymus as _anymus  # noqa: F401 - before torch: it tells OpenMP how to wait
