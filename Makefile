@@ -27,7 +27,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
 	$(RUN) dvc repro
-	$(RUN) anymus convert data/raw/photo -o results/demo --limit 24 --side-by-side
+	$(RUN) anymus convert data/processed/testA -o results/demo --side-by-side
 	@echo
 	@echo "pictures  $(CURDIR)/results/demo"
 	@echo "samples   $(CURDIR)/results/evaluate/samples.png"
