@@ -68,6 +68,12 @@ class ImageRecord(BaseModel):
     parent: str | None = Field(
         default=None, description="id of the picture it was cut from, or is a copy of"
     )
+    parent_size_px: tuple[int, int] | None = Field(
+        default=None, description="width and height of the parent, pixels"
+    )
+    parent_print: str | None = Field(
+        default=None, description="perceptual hashes of the parent (curation/hashes.py)"
+    )
     box: Box | None = Field(default=None, description="face box in the parent, pixels")
     landmarks: dict[str, Point] | None = Field(
         default=None, description="named points in pixels of this picture"

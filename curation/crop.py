@@ -20,6 +20,7 @@ from anymus.manifest import (
 )
 from anymus.params import CropParams, Params
 from anymus.progress import track
+from curation.hashes import fingerprint
 from curation.quality import measure
 
 
@@ -84,6 +85,14 @@ def _crop_picture(
     params: CropParams, domain: Domain, src: Path, dst: Path, picture: ImageRecord
 ) -> list[ImageRecord]:
     rgb_u8 = read_rgb(src / str(picture.file))
+    height_px, width_px = rgb_u8.shape[:2]
+    picture = picture.model_copy(
+        update={
+            "parent": picture.id,
+            "parent_size_px": (width_px, height_px),
+            "parent_print": fingerprint(rgb_u8).to_hex(),
+        }
+    )
     return [_crop_face(params, domain, dst, picture, rgb_u8, face) for face in picture.faces]
 
 
@@ -110,7 +119,6 @@ def _crop_face(
             "width_px": framing.size_px,
             "height_px": framing.size_px,
             "faces": (),
-            "parent": picture.id,
             "box": face.box,
             "landmarks": map_points(matrix, face.landmarks),
             "score": face.score,

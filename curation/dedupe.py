@@ -1,13 +1,11 @@
 """Dedupe: group near-duplicate faces globally and keep the best of each group."""
 
 import functools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-
-import imagehash
-import numpy as np
-from PIL import Image
 
 from anymus.engine import Failure, map_items
 from anymus.errors import DatasetError
@@ -23,7 +21,9 @@ from anymus.manifest import (
 from anymus.params import DedupeParams, Params
 from anymus.progress import track
 from curation.groups import Groups
-from curation.hamming import near_pairs
+from curation.hashes import Fingerprint, fingerprint, near_fingerprints, read_fingerprint
+
+_SAME_PLACE = 0.4  # of the face width: how far apart the same face may be found in two copies
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +45,14 @@ class DedupeReport:
         return figures | {f"rejected_{reason}": n for reason, n in self.reasons.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class FaceHash:
-    """The perceptual hashes of one picture: 64 bits to find candidates, 256 to make sure."""
-
-    coarse: int
-    fine: tuple[int, int, int, int]
-
-
 def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport:
     """Write `dst/manifest.jsonl`: the crops of `src`, grouped, all but the best of each rejected.
 
-    Two faces are near-duplicates when the 64-bit perceptual hashes of them (or of one and the
-    other's mirror picture) differ in at most `dedupe.max_distance` bits and the 256-bit ones in at
-    most `dedupe.max_fine_distance`; groups are the connected components, so the result does not
-    depend on the order of the faces. The second hash is needed because aligned faces of different
-    people look alike at 64 bits (docs/datasets.md has the figures).
+    Two faces are near-duplicates when their crops are near (`near_fingerprints`), or when their
+    pictures are and both lie in the same place of them; groups are the connected components, so the
+    result does not depend on the order of the faces. The pictures are looked at because a crop of a
+    rescaled picture can be aligned a little differently, and two hashes because aligned faces of
+    different people are alike at 64 bits (docs/decisions/0003).
 
     Args:
         params: All parameters; `dedupe` and `engine` are read.
@@ -76,15 +68,15 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
     hash_file = functools.partial(_hash_crop, src)
     outcomes = map_items(hash_file, crops, params.engine.workers)
-    rows, hashed, hashes = [], [], []
+    rows, hashed, prints = [], [], []
     for row, outcome in zip(crops, track(outcomes, f"dedupe {domain}", len(crops)), strict=True):
         if isinstance(outcome, Failure):
             rows.append(row.reject(outcome.reason))
             continue
         hashed.append(len(rows))
-        hashes.append(outcome)
-        rows.append(row.model_copy(update={"phash": f"{outcome[0].coarse:016x}"}))
-    groups = group_near(hashes, params.dedupe)
+        prints.append(outcome)
+        rows.append(row.model_copy(update={"phash": f"{outcome.plain.coarse:016x}"}))
+    groups = group_faces([rows[index] for index in hashed], prints, params.dedupe)
     for members in groups:
         _settle(rows, [hashed[member] for member in members])
     with atomic_folder(dst) as partial:
@@ -97,47 +89,57 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     )
 
 
-def group_near(
-    hashes: Sequence[tuple[FaceHash, FaceHash]], params: DedupeParams
+def group_faces(
+    faces: Sequence[ImageRecord], prints: Sequence[Fingerprint], params: DedupeParams
 ) -> list[list[int]]:
-    """Return the connected components of near pictures, each a sorted list of indices.
+    """Return the groups of duplicate faces, each a sorted list of indices.
 
     Args:
-        hashes: For each picture its hash and that of its mirror picture.
+        faces: Rows of `crop`.
+        prints: The fingerprints of their crops.
         params: The two distances, and whether mirror pictures count.
     """
-    count = len(hashes)
-    entries = [plain for plain, _ in hashes]
-    if params.is_mirror_aware:
-        entries += [mirrored for _, mirrored in hashes]
-    groups = Groups(count)
-    owners: dict[FaceHash, int] = {}
-    for index, entry in enumerate(entries):  # equal hashes need no join and would fill its tables
-        groups.join(index % count, owners.setdefault(entry, index % count))
-    unique = list(owners)
-    owner = np.array([owners[entry] for entry in unique], np.int64)
-    coarse = np.array([entry.coarse for entry in unique], np.uint64)
-    fine = np.array([entry.fine for entry in unique], np.uint64).reshape(-1, 4)  # (n, 4)
-    for left, right in near_pairs(coarse, params.max_distance):
-        distance = np.bitwise_count(fine[left] ^ fine[right]).sum(axis=1)  # (pairs,)
-        near = distance <= params.max_fine_distance
-        pairs = zip(owner[left[near]].tolist(), owner[right[near]].tolist(), strict=True)
-        for one, other in pairs:
-            groups.join(one, other)
+    groups = Groups(len(faces))
+    for one, other, _ in near_fingerprints(prints, params):
+        groups.join(one, other)
+    of_picture: dict[str, list[int]] = defaultdict(list)
+    for index, face in enumerate(faces):
+        if face.parent_print is not None:
+            of_picture[face.parent_print].append(index)
+    pictures = list(of_picture)
+    parents = [read_fingerprint(digits) for digits in pictures]
+    pairs = [(index, index, False) for index in range(len(pictures))]  # equal, or one and the same
+    for one, other, is_mirrored in (*pairs, *near_fingerprints(parents, params)):
+        for first, second in product(of_picture[pictures[one]], of_picture[pictures[other]]):
+            if _lie_alike(faces[first], faces[second], is_mirrored=is_mirrored):
+                groups.join(first, second)
     return groups.members()
 
 
-def hash_face(picture: Image.Image) -> FaceHash:
-    """Return the perceptual hashes (DCT, 8 x 8 and 16 x 16 lowest frequencies) of a picture."""
-    fine = str(imagehash.phash(picture, hash_size=16))
-    parts = [int(fine[start : start + 16], 16) for start in range(0, 64, 16)]
-    coarse = int(str(imagehash.phash(picture)), 16)
-    return FaceHash(coarse, (parts[0], parts[1], parts[2], parts[3]))
+def _lie_alike(one: ImageRecord, other: ImageRecord, *, is_mirrored: bool) -> bool:
+    """Say whether two faces lie in the same place of their pictures, one mirrored or not."""
+    x1, y1, side1 = _place(one)
+    x2, y2, side2 = _place(other)
+    x2 = 1 - x2 if is_mirrored else x2
+    reach = _SAME_PLACE * max(side1, side2)
+    return abs(x1 - x2) <= reach and abs(y1 - y2) <= reach
 
 
-def _hash_crop(src: Path, row: ImageRecord) -> tuple[FaceHash, FaceHash]:
-    picture = Image.fromarray(read_rgb(src / str(row.file)))
-    return hash_face(picture), hash_face(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
+def _place(face: ImageRecord) -> tuple[float, float, float]:
+    """Return the middle (x, y) and the width of a face in widths and heights of its picture."""
+    if face.box is None or face.parent_size_px is None:
+        raise DatasetError(f"crop {face.id} does not say where its face was", "run `anymus crop`")
+    x, y, width, height = face.box
+    picture_width, picture_height = face.parent_size_px
+    return (
+        (x + width / 2) / picture_width,
+        (y + height / 2) / picture_height,
+        width / picture_width,
+    )
+
+
+def _hash_crop(src: Path, row: ImageRecord) -> Fingerprint:
+    return fingerprint(read_rgb(src / str(row.file)))
 
 
 def _settle(rows: list[ImageRecord], members: Sequence[int]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from anymus import images
 from anymus.drawing.manga import draw_bust
@@ -16,8 +15,9 @@ from anymus.files import sha256_bytes, walk_files
 from anymus.manifest import Domain, Face, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params, load_params, read_preset
 from curation.crop import crop
-from curation.dedupe import dedupe, group_near, hash_face
+from curation.dedupe import dedupe, group_faces
 from curation.detect import detect
+from curation.hashes import fingerprint, read_fingerprint
 from curation.report import report
 from curation.split import count_leaks, split
 
@@ -237,14 +237,47 @@ def test_a_small_or_cut_face_is_a_row_with_its_reason(params: Params, tmp_path: 
 
 def test_grouping_does_not_depend_on_the_order(params: Params) -> None:
     generator = np.random.default_rng(8)
-    pictures = [Image.fromarray(draw_bust(generator).rgb_u8) for _ in range(8)]
-    pictures += [picture.resize((160, 200)) for picture in pictures[:4]]
-    hashes = [
-        (hash_face(picture), hash_face(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
-        for picture in pictures
-    ]
-    groups = group_near(hashes, params.dedupe)
-    assert [sorted(group) for group in groups if len(group) > 1] == [[n, n + 8] for n in range(4)]
-    order = generator.permutation(len(hashes)).tolist()
-    shuffled = group_near([hashes[index] for index in order], params.dedupe)
+    pictures = [draw_bust(generator).rgb_u8 for _ in range(8)]
+    pictures += [images.resize_rgb(picture, 160, 200) for picture in pictures[:4]]
+    prints = [fingerprint(picture) for picture in pictures]
+    rows = [ImageRecord(id=str(index), domain="manga", file=None) for index in range(12)]
+    groups = group_faces(rows, prints, params.dedupe)
+    assert [group for group in groups if len(group) > 1] == [[n, n + 8] for n in range(4)]
+    order = generator.permutation(len(prints)).tolist()
+    shuffled = group_faces(rows, [prints[index] for index in order], params.dedupe)
     assert sorted(sorted(order[i] for i in group) for group in shuffled) == sorted(groups)
+
+
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_two_faces_of_copied_pictures_are_paired_by_place(
+    params: Params, is_mirrored: bool
+) -> None:
+    """The crops' own hashes differ, as those of differently aligned crops do."""
+    generator = np.random.default_rng(9)
+    picture = draw_bust(generator, 400, 300).rgb_u8
+    copy = np.ascontiguousarray(picture[:, ::-1]) if is_mirrored else picture
+    copy = images.resize_rgb(copy, 200, 150)
+    rows = []
+    for shown, boxes in ((picture, (40, 300)), (copy, (150, 20))):
+        scale = shown.shape[1] / 400
+        order = boxes if is_mirrored or shown is picture else boxes[::-1]
+        rows += [
+            ImageRecord(
+                id=f"{len(rows)}{x}",
+                domain="photo",
+                file=None,
+                parent_size_px=(shown.shape[1], shown.shape[0]),
+                parent_print=fingerprint(shown).to_hex(),
+                box=(x, round(80 * scale), round(60 * scale), round(60 * scale)),
+            )
+            for x in order
+        ]
+    prints = [fingerprint(draw_bust(generator).rgb_u8) for _ in rows]
+    assert group_faces(rows, prints, params.dedupe) == [[0, 2], [1, 3]]
+
+
+def test_a_fingerprint_survives_the_manifest(colourful: np.ndarray) -> None:
+    found = fingerprint(colourful)
+    assert read_fingerprint(found.to_hex()) == found
+    mirrored = fingerprint(np.ascontiguousarray(colourful[:, ::-1]))
+    assert (mirrored.plain, mirrored.mirrored) == (found.mirrored, found.plain)
