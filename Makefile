@@ -2,11 +2,13 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
-# Wheels to prefer over the package index (PyTorch's CPU build, say): a folder, as pip's find-links.
-PIP_FIND_LINKS ?=
+# A folder of wheels to prefer over the package index (PyTorch's CPU build, say): pip's find-links.
+ifndef PIP_FIND_LINKS
+PIP_FIND_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+endif
 # Without such a folder uv chooses PyTorch's build by itself: auto, cpu, cu130 ...
 TORCH_BACKEND ?= $(if $(PIP_FIND_LINKS),,auto)
-UV_ENV := $(if $(PIP_FIND_LINKS),UV_FIND_LINKS="$(PIP_FIND_LINKS)") $(if $(TORCH_BACKEND),UV_TORCH_BACKEND=$(TORCH_BACKEND))
+UV_INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
 RUN := PATH="$(CURDIR)/$(BIN):$$PATH"
 
 # The last bits of a training depend on the number of threads: two, as the committed dvc.lock has it.
@@ -22,7 +24,13 @@ setup: $(VENV)/.installed  ## Set up the virtual environment in .venv.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet uv
-	$(UV_ENV) $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".[dev]"
+ifneq ($(PIP_FIND_LINKS),)
+	UV_FIND_LINKS="$(PIP_FIND_LINKS)" $(UV_INSTALL)
+else
+	UV_TORCH_BACKEND=$(TORCH_BACKEND) $(UV_INSTALL) || $(UV_INSTALL)
+endif
+	@$(BIN)/python -c "import cv2" || { \
+		echo "hint: OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 	touch $@
 
 demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
@@ -42,11 +50,12 @@ docs: setup  ## Rewrite the command reference docs/cli.md.
 test-slow: setup  ## Run the tests that take minutes.
 	$(RUN) pytest -q -m slow
 
-check: setup  ## Lint, type-check, import contracts.
+check: setup  ## Lint, type-check, import contracts, contract tests.
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(RUN) pytest -q tests/test_contract.py
 
 format: setup  ## Format the code.
 	$(BIN)/ruff format

@@ -1,9 +1,11 @@
 """Fixtures of the whole suite: pictures drawn by code, parameters, and how to run the command."""
 
 import os
+import resource
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +55,23 @@ def anymus() -> Callable[..., subprocess.CompletedProcess[str]]:
         )
 
     return run
+
+
+@pytest.fixture
+def full_disk() -> Callable[[], AbstractContextManager[None]]:
+    """Return a context in which writes beyond the first 4 KiB of a file fail, as on a full disk.
+
+    The limit holds for the whole process, so nothing but the code under test belongs inside: the
+    test runner writes its own report to a file, too.
+    """
+
+    @contextmanager
+    def limited() -> Iterator[None]:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    return limited

@@ -1,5 +1,5 @@
-import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from training.checkpoint import (
 from training.networks import Generator, build_networks
 from training.step import LossWeights, make_optimizers, train_step
 
+FullDisk = Callable[[], AbstractContextManager[None]]
 ARCHITECTURE: dict[str, Any] = {
     "base_channels": 2,
     "image_size_px": 32,
@@ -179,24 +180,12 @@ def test_the_file_opens_as_plain_safetensors(tmp_path: Path) -> None:
     assert torch.equal(load_file(path)["head.weight"], generator.head.weight)
 
 
-@pytest.fixture
-def full_disk() -> Iterator[None]:
-    """Make every write beyond the first 4 KiB of a file fail, as a full disk does."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_full_disk_leaves_the_old_file_and_no_part(
-    tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+def test_a_full_disk_leaves_the_old_file_and_no_part(tmp_path: Path, full_disk: FullDisk) -> None:
     path = tmp_path / "step.safetensors"
     save_checkpoint(path, make_state(steps=1), {})
     before = path.read_bytes()
     changed = make_state(steps=2)
-    request.getfixturevalue("full_disk")
-    with pytest.raises(OSError, match=r"step\.safetensors"):
+    with full_disk(), pytest.raises(OSError, match=r"step\.safetensors"):
         save_checkpoint(path, changed, {})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -1,12 +1,12 @@
 import json
 import logging
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from training.loop import (
 )
 from training.run_folder import RunFolder, fits_schedule, open_run_folder, save
 
+FullDisk = Callable[[], AbstractContextManager[None]]
 TINY: dict[str, Any] = {
     "device": "cpu",
     "order": "fast",
@@ -398,22 +399,18 @@ def test_a_picture_that_rots_is_named_and_its_return_goes_on(
 
 
 def test_a_full_disk_is_borne_twice(
-    dataset: Path, tmp_path: Path, messages: pytest.LogCaptureFixture
+    dataset: Path, tmp_path: Path, messages: pytest.LogCaptureFixture, full_disk: FullDisk
 ) -> None:
     run = _open_run(tiny(), 5, dataset, tmp_path, torch.device("cpu"))
     state = _new_state(run, 5)
     save(run.folder, state, is_required=False)
     before = files_in(tmp_path)
     state.step = 2
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    try:
+    with full_disk():
         for _ in range(2):
             save(run.folder, state, is_required=False)
         with pytest.raises(AnymusError, match=r"no checkpoint of step 2.*File too large") as caught:
             save(run.folder, state, is_required=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.exit_code == 1
     assert messages.text.count("training goes on") == 2
     assert files_in(tmp_path) == before

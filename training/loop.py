@@ -120,8 +120,8 @@ def train(  # noqa: PLR0913 - one object, the rest are paths by keyword
         AnymusError: a loss is not finite, the disk is full, or another run holds `models_dir`.
     """
     device = pick_device(params.device)
+    run = _open_run(params, seed, dataset_dir, models_dir / "checkpoints", device)
     with only_run_in(models_dir), deterministic(device), stop_on_signal() as stop:
-        run = _open_run(params, seed, dataset_dir, models_dir / "checkpoints", device)
         state = _new_state(run, seed)
         resumed_from_step = resume(run.folder, state)
         try:
