@@ -5,6 +5,8 @@ An item that raises, or that kills its worker process, becomes a `Failure`; all 
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -37,6 +39,13 @@ def count_workers(workers: int) -> int:
     return os.cpu_count() or 1
 
 
+def process_pool(processes: int) -> ProcessPoolExecutor:
+    """Return a pool whose workers leave Ctrl-C to this process and end when it ends, however."""
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    return ProcessPoolExecutor(processes, context, initializer=_set_up_worker)
+
+
 def map_items(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int
 ) -> Iterator[Result | Failure[Item]]:
@@ -59,7 +68,7 @@ def map_items(
         return
     done = 0
     while done < len(items):
-        with _pool(processes) as pool:
+        with process_pool(processes) as pool:
             for outcome in _stream(pool, function, items[done:], processes):
                 if outcome is None:
                     break
@@ -104,18 +113,13 @@ def _run_here(function: Callable[[Item], Result], item: Item) -> Result | Failur
 
 
 def _run_alone(function: Callable[[Item], Result], item: Item) -> Result | Failure[Item]:
-    with _pool(1) as pool:
+    with process_pool(1) as pool:
         try:
             return pool.submit(function, item).result()
         except ImageError as error:
             return Failure(item, error.reason, error.message)
         except BrokenProcessPool:
             return Failure(item, "worker_died", f"{item} ended the process that worked on it")
-
-
-def _pool(processes: int) -> ProcessPoolExecutor:
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context(method))
 
 
 def require_share(failed: int, total: int, max_share: float, stage: str) -> None:
@@ -129,3 +133,15 @@ def require_share(failed: int, total: int, max_share: float, stage: str) -> None
             f"{stage}: {failed} of {total} pictures failed, more than {max_share:.0%}",
             "look at the reasons in its metrics, or raise max_rejected_share",
         )
+
+
+def _set_up_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -28,7 +28,7 @@ _TEMPLATE = Path(__file__).parent / "report.html"
 _COLUMNS = 12
 _PLOTTED = {
     "upscale": "enlargement of the face, times",
-    "sharpness": "sharpness, variance of the Laplacian",
+    "sharpness": "sharpness, log10 of the variance of the Laplacian",
     "brightness": "brightness, 0-255",
     "contrast": "contrast, 0-255",
     "saturation": "colour saturation, 0-255",
@@ -172,6 +172,8 @@ def _plot_quality(stages: Mapping[Domain, Stages]) -> list[Sheet]:
     axes = figure.subplots(2, 3).ravel()
     for axis, (name, label) in zip(axes, _PLOTTED.items(), strict=True):
         values = {d: [(row.quality or {}).get(name, 0.0) for row in rows[d]] for d in DOMAINS}
+        if name == "sharpness":
+            values = {d: np.log10(1 + np.array(values[d])).tolist() for d in DOMAINS}
         edges = np.histogram_bin_edges(np.concatenate([values[d] for d in DOMAINS]), bins=24)
         for domain, colour in zip(DOMAINS, ("#d1495b", "#2e4057"), strict=True):
             weights = np.full(len(values[domain]), 1 / max(1, len(values[domain])))

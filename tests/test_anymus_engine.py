@@ -2,6 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -49,3 +53,28 @@ def test_a_pile_of_failures_fails_the_stage() -> None:
     require_share(2, 10, 0.2, "detect")
     with pytest.raises(AnymusError, match="3 of 10"):
         require_share(3, 10, 0.2, "detect")
+
+
+def _sleep(item: int) -> int:
+    os.write(1, f"{os.getpid()}\n".encode())  # one write: print may mix the lines of two workers
+    time.sleep(120)
+    return item
+
+
+@pytest.mark.timeout(60)  # half of what the workers would sleep
+def test_workers_end_with_a_killed_parent() -> None:
+    code = (
+        "from anymus.engine import map_items; from test_anymus_engine import _sleep;"
+        "list(map_items(_sleep, range(4), 2))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(2)]
+        finally:
+            process.kill()
+        rest = process.stdout.read()  # comes when the last worker has closed its end of the pipe
+    assert len({int(line) for line in lines}) == 2
+    assert rest == ""

@@ -1,9 +1,7 @@
 """The demo site's server: real HTTP on loopback, in a thread, its pictures drawn in processes."""
 
 import errno
-import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,7 +10,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple
 
-from anymus.engine import count_workers
+from anymus.engine import count_workers, process_pool
 from anymus.errors import AnymusError
 from anymus.manifest import DOMAINS, Domain
 from anymus.params import Params
@@ -107,7 +105,7 @@ def run_demo_site(params: Params, domains: tuple[Domain, ...] = DOMAINS) -> Iter
         AnymusError: The port of `scrape.demo_site.port` is in use.
     """
     server = _bind(params.scrape.demo_site.port)
-    with server, _drawing_pool(params.engine.workers) as pool:
+    with server, process_pool(count_workers(params.engine.workers)) as pool:
         try:
             server.site = DemoSite(params, domains, pool)
             server.site.base_url = f"http://{HOST}:{server.server_address[1]}"
@@ -156,22 +154,3 @@ def _bind(port: int) -> _Server:
             f"the demo site cannot use port {port}: {os.strerror(error.errno)}",
             "-S scrape.demo_site.port=0 takes any free port",
         ) from error
-
-
-def _drawing_pool(workers: int) -> ProcessPoolExecutor:
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
-    return ProcessPoolExecutor(count_workers(workers), context, initializer=_set_up_worker)
-
-
-def _set_up_worker() -> None:
-    """Leave Ctrl-C to the process that started this one, and end when that process ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
