@@ -33,10 +33,6 @@ class Framing:
     face_share: float
     eye_line: float
 
-    def at(self, size_px: int) -> "Framing":
-        """Return the same framing at another size."""
-        return Framing(size_px, self.face_share, self.eye_line)
-
 
 def face_width_px(face: Face, domain: Domain) -> float:
     """Return the width of a face from cheek to cheek in pixels, from its eyes and its box."""

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
@@ -20,6 +21,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as J
 DEFAULT_PARAMS = Path("params.yaml")
 
 Figure = int | float | str | bool
+
+
+class DomainName(StrEnum):
+    """The two domains, as a command's argument or option."""
+
+    photo = "photo"
+    manga = "manga"
 
 
 class Report(Protocol):

@@ -1,6 +1,5 @@
 """Commands of the curation wing."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +7,7 @@ import typer
 
 from anymus.options import (
     DEFAULT_PARAMS,
+    DomainName,
     JsonOption,
     ParamsOption,
     SetOption,
@@ -15,14 +15,6 @@ from anymus.options import (
     resolve_params,
     write_metrics,
 )
-
-
-class DomainName(StrEnum):
-    """The two domains, as a command's argument."""
-
-    photo = "photo"
-    manga = "manga"
-
 
 DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (B).")]
 

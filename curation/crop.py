@@ -68,7 +68,7 @@ def crop(params: Params, domain: Domain, src: Path, dst: Path) -> CropReport:
         ):
             if isinstance(outcome, Failure):
                 failed += 1
-                rows.append(picture.reject(outcome.reason))
+                rows.append(picture.relocated(src, dst).reject(outcome.reason))
             else:
                 rows += outcome
         require_share(failed, len(pictures), params.crop.max_rejected_share, f"crop {domain}")

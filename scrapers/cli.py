@@ -2,7 +2,6 @@
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 from anymus.errors import ParamsError
 from anymus.options import (
     DEFAULT_PARAMS,
+    DomainName,
     JsonOption,
     ParamsOption,
     SetOption,
@@ -26,13 +26,6 @@ if TYPE_CHECKING:
 
 _PANEL = "Collect"
 _FOLDER = "folder"
-
-
-class DomainName(StrEnum):
-    """The two domains, as an option's value."""
-
-    photo = "photo"
-    manga = "manga"
 
 
 def register(app: typer.Typer) -> None:

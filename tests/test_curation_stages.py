@@ -215,6 +215,21 @@ def test_a_pile_of_broken_pictures_fails_detect(params: Params, tmp_path: Path) 
         detect(params, "photo", folder, tmp_path / "out")
 
 
+def test_a_picture_that_rots_before_crop_keeps_its_place(params: Params, tmp_path: Path) -> None:
+    src = tmp_path / "detected"
+    src.mkdir()
+    picture = draw_portrait(np.random.default_rng(5))
+    whole = Face(box=picture.faces[0].box, score=1.0, landmarks=picture.faces[0].landmarks)
+    png = images.encode_png(picture.rgb_u8)
+    rows = [_store(src, "photo", png, "http://x/1"), _store(src, "photo", png[:900], "http://x/2")]
+    write_manifest(src, [row.model_copy(update={"faces": (whole,)}) for row in rows])
+    relaxed = params.crop.model_copy(update={"max_rejected_share": 0.5})
+    dst = tmp_path / "faces"
+    crop(params.model_copy(update={"crop": relaxed}), "photo", src, dst)
+    rotten = next(row for row in read_manifest(dst) if row.reason == "truncated")
+    assert (dst / str(rotten.file)).samefile(src / str(rows[1].file))
+
+
 def test_a_small_or_cut_face_is_a_row_with_its_reason(params: Params, tmp_path: Path) -> None:
     src = tmp_path / "detected"
     src.mkdir()
