@@ -15,6 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from anymus.errors import ImageError
 from anymus.files import write_bytes
+from anymus.shards import read_stored, size_stored
 
 RgbU8 = NDArray[np.uint8]
 
@@ -94,6 +95,8 @@ def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
 
 def read_rgb(path: Path) -> RgbU8:
     """Return the pixels of a picture file as upright `rgb_u8` (H, W, 3); see `decode_rgb`.
+
+    A path may lead into a tar shard (`anymus/shards.py`).
 
     Raises:
         ImageError: The file cannot be opened, is no picture, is truncated or too large.
@@ -237,12 +240,12 @@ def fit_rgb(rgb_u8: RgbU8, side_px: int) -> RgbU8:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        size_bytes = path.stat().st_size
+        size_bytes = size_stored(path)
         if size_bytes > MAX_BYTES:
             raise ImageError(
                 f"{path}: {size_bytes} bytes, more than {MAX_BYTES}", reason="too_many_bytes"
             )
-        return path.read_bytes()
+        return read_stored(path)
     except OSError as error:
         raise ImageError(f"cannot open {path}: {error.strerror}", reason="unreadable") from error
 

@@ -1,0 +1,138 @@
+"""Tar shards: many small files in a few deterministic archives, each member readable by its path.
+
+A folder of tens of thousands of files makes DVC slow; a few archives do not. The path of a member is
+the archive's path with the member's name below it (`raw/photo/shard-3.tar/ab/cd/abcd.jpg`), so a
+manifest names it as it names a file, and `read_stored` reads both.
+"""
+
+import functools
+import io
+import os
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from anymus.files import atomic_file
+
+SHARD_SUFFIX = ".tar"
+_BLOCK_BYTES = 512
+
+
+def shard_name(sha256: str, shards: int) -> str:
+    """Return the name of the shard that a content hash belongs to, of a power of two of shards.
+
+    It depends on the hash alone, so a picture that comes or goes changes one shard of them all.
+    """
+    width = len(f"{shards - 1:x}")
+    return f"shard-{int(sha256[:8], 16) * shards >> 32:0{width}x}{SHARD_SUFFIX}"
+
+
+def count_shards(files: int, per_shard: int) -> int:
+    """Return the least power of two of shards that hold at most `per_shard` files on average."""
+    shards = 1
+    while shards * per_shard < files:
+        shards *= 2
+    return shards
+
+
+def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write an archive atomically: the same bytes for the same members in the same order.
+
+    The format is POSIX.1-1988 ustar, without times and owners.
+
+    Args:
+        path: The archive to write.
+        members: Name (relative, with `/`) and content of each; streamed, so only one is held.
+
+    Raises:
+        ValueError: A name is absolute, leads out of the archive, or is given twice.
+        OSError: The archive cannot be written.
+    """
+    seen: set[str] = set()
+    with (
+        atomic_file(path) as stream,
+        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for name, content in members:
+            if name in seen or Path(name).is_absolute() or ".." in Path(name).parts:
+                raise ValueError(f"{path}: member name {name!r} is not usable")
+            seen.add(name)
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            header.mode = 0o644
+            archive.addfile(header, io.BytesIO(content))
+
+
+def read_index(path: Path) -> Mapping[str, tuple[int, int]]:
+    """Return offset and size in bytes of every member of an archive, by name, in its order.
+
+    The headers are read once a process and kept while the archive does not change.
+
+    Raises:
+        OSError: It cannot be read, or is no whole archive.
+    """
+    facts = path.stat()
+    return _scan(path, facts.st_size, facts.st_mtime_ns, facts.st_ino)
+
+
+def iter_members(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every member of an archive, in its order."""
+    with path.open("rb") as stream:
+        for name, (offset, size_bytes) in read_index(path).items():
+            stream.seek(offset)
+            yield name, stream.read(size_bytes)
+
+
+def find_shard(path: Path) -> tuple[Path, str] | None:
+    """Return the archive and the member's name of a path below an archive, or None."""
+    for parent in path.parents:
+        if parent.suffix == SHARD_SUFFIX and parent.is_file():
+            return parent, path.relative_to(parent).as_posix()
+    return None
+
+
+def read_stored(path: Path) -> bytes:
+    """Return the bytes of a file, or of a member of an archive that a path names.
+
+    Raises:
+        OSError: There is no such file or member, or it cannot be read.
+    """
+    shard = find_shard(path)
+    if shard is None:
+        return path.read_bytes()
+    archive, name = shard
+    offset, size_bytes = _find_member(archive, name)
+    with archive.open("rb") as stream:
+        stream.seek(offset)
+        return stream.read(size_bytes)
+
+
+def size_stored(path: Path) -> int:
+    """Return the size in bytes of a file or a member; errors as `read_stored`."""
+    shard = find_shard(path)
+    return path.stat().st_size if shard is None else _find_member(*shard)[1]
+
+
+def _find_member(archive: Path, name: str) -> tuple[int, int]:
+    place = read_index(archive).get(name)
+    if place is None:
+        raise FileNotFoundError(2, os.strerror(2), str(archive / name))
+    return place
+
+
+@functools.lru_cache(maxsize=4096)
+def _scan(
+    path: Path,
+    size_bytes: int,
+    mtime_ns: int,  # noqa: ARG001 - part of the cache's key
+    inode: int,  # noqa: ARG001
+) -> dict[str, tuple[int, int]]:
+    try:
+        with tarfile.open(path, "r:") as archive:
+            index = {m.name: (m.offset_data, m.size) for m in archive if m.isfile()}
+    except tarfile.TarError as error:
+        raise OSError(5, f"not a whole archive: {error}", str(path)) from error
+    last = max((offset + size for offset, size in index.values()), default=0)
+    if last > size_bytes or size_bytes % _BLOCK_BYTES:
+        raise OSError(5, "the archive is cut short", str(path))
+    return index

@@ -1,0 +1,93 @@
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anymus.errors import ImageError
+from anymus.files import sha256_bytes
+from anymus.images import encode_png, read_rgb
+from anymus.shards import (
+    count_shards,
+    iter_members,
+    read_index,
+    read_stored,
+    shard_name,
+    size_stored,
+    write_shard,
+)
+
+MEMBERS = [("ab/one.bin", b"1" * 700), ("ab/two.bin", b""), ("z.bin", b"zz")]
+
+
+def test_same_members_give_the_same_bytes_and_any_tar_reads_them(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", MEMBERS)
+    write_shard(tmp_path / "b.tar", iter(MEMBERS))
+
+    assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()
+    with tarfile.open(tmp_path / "a.tar") as archive:
+        assert [member.name for member in archive] == [name for name, _ in MEMBERS]
+        assert {member.mtime for member in archive} == {0}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.tar", "b.tar"]
+
+
+def test_members_are_read_by_path_like_files(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", MEMBERS)
+    (tmp_path / "plain.bin").write_bytes(b"plain")
+
+    for name, content in MEMBERS:
+        assert read_stored(tmp_path / "a.tar" / name) == content
+        assert size_stored(tmp_path / "a.tar" / name) == len(content)
+    assert list(iter_members(tmp_path / "a.tar")) == MEMBERS
+    assert read_stored(tmp_path / "plain.bin") == b"plain"
+    with pytest.raises(FileNotFoundError, match=r"a\.tar/no"):
+        read_stored(tmp_path / "a.tar" / "no")
+
+
+def test_a_changed_archive_is_read_anew(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.tar", MEMBERS)
+    assert len(read_index(tmp_path / "a.tar")) == 3
+
+    write_shard(tmp_path / "a.tar", [("ab/one.bin", b"new")])
+
+    assert read_stored(tmp_path / "a.tar/ab/one.bin") == b"new"
+    assert len(read_index(tmp_path / "a.tar")) == 1
+
+
+@pytest.mark.parametrize("cut", [10, 600, 1300])
+def test_an_archive_cut_short_is_an_error(tmp_path: Path, cut: int) -> None:
+    write_shard(tmp_path / "a.tar", MEMBERS)
+    content = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(content[:cut])
+
+    with pytest.raises(OSError, match=r"archive"):
+        read_stored(tmp_path / "a.tar/ab/one.bin")
+
+
+@pytest.mark.parametrize("name", ["/etc/x", "../x", "a/../../x", "ab/one.bin"])
+def test_unusable_names_leave_nothing(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="not usable"):
+        write_shard(tmp_path / "a.tar", [("ab/one.bin", b"1"), (name, b"2")])
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_are_even_and_only_one_changes_with_a_file() -> None:
+    hashes = [sha256_bytes(bytes([n % 256, n // 256])) for n in range(4000)]
+    shards = count_shards(len(hashes), 300)
+    names = [shard_name(sha256, shards) for sha256 in hashes]
+
+    assert shards == 16
+    assert set(names) == {f"shard-{number:x}.tar" for number in range(16)}
+    assert max(names.count(name) for name in set(names)) < 320
+    assert count_shards(0, 10) == count_shards(10, 10) == 1
+    assert shard_name(hashes[0], 1) == "shard-0.tar"
+
+
+def test_pictures_are_read_out_of_shards(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    write_shard(tmp_path / "s.tar", [("x/a.png", encode_png(pixels))])
+
+    assert (read_rgb(tmp_path / "s.tar/x/a.png") == pixels).all()
+    with pytest.raises(ImageError, match="No such file"):
+        read_rgb(tmp_path / "s.tar/x/b.png")
