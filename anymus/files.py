@@ -75,6 +75,19 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Copy the bytes of a file, nothing else of it."""
+    shutil.copyfile(source, target)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Make a second name for a file that is never changed in place; copy it where links fail."""
+    try:
+        target.hardlink_to(source)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically (see `write_bytes`)."""
     write_bytes(path, text.encode())

@@ -10,9 +10,12 @@ import io
 import os
 import tarfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
-from anymus.files import atomic_file
+from anymus.files import IMAGE_SUFFIXES, atomic_file, copy_file, link_file, walk_files
 
 SHARD_SUFFIX = ".tar"
 _BLOCK_BYTES = 512
@@ -48,19 +51,110 @@ def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
         ValueError: A name is absolute, leads out of the archive, or is given twice.
         OSError: The archive cannot be written.
     """
-    seen: set[str] = set()
-    with (
-        atomic_file(path) as stream,
-        tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as archive,
-    ):
+    with ShardWriter(path) as shard:
         for name, content in members:
-            if name in seen or Path(name).is_absolute() or ".." in Path(name).parts:
-                raise ValueError(f"{path}: member name {name!r} is not usable")
-            seen.add(name)
-            header = tarfile.TarInfo(name)
-            header.size = len(content)
-            header.mode = 0o644
-            archive.addfile(header, io.BytesIO(content))
+            shard.add(name, content)
+
+
+class ShardWriter:
+    """An archive that grows member by member in a `with` block; see `write_shard`.
+
+    It takes its place when the block ends, and leaves nothing when the block fails.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._names: set[str] = set()
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stream = stack.enter_context(atomic_file(self.path))
+            archive = tarfile.open(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT)
+            self._archive = stack.enter_context(archive)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def add(self, name: str, content: bytes) -> None:
+        """Append a member.
+
+        Raises:
+            ValueError: The name is absolute, leads out of the archive, or was given before.
+        """
+        if name in self._names or Path(name).is_absolute() or ".." in Path(name).parts:
+            raise ValueError(f"{self.path}: member name {name!r} is not usable")
+        self._names.add(name)
+        header = tarfile.TarInfo(name)
+        header.size = len(content)
+        header.mode = 0o644
+        self._archive.addfile(header, io.BytesIO(content))
+
+
+class PictureStore:
+    """A folder that is filled with pictures named by their hash: plain files, or shards of them.
+
+    The caller adds the pictures in the order of their hashes, so one shard is open at a time. To
+    be used in a `with` block.
+
+    Args:
+        folder: Made if missing.
+        shards: Number of shards, a power of two (see `count_shards`); 0: plain files.
+    """
+
+    def __init__(self, folder: Path, shards: int) -> None:
+        self.folder = folder
+        self._shards = shards
+        self._open: ShardWriter | None = None
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._open is not None:
+            self._open.__exit__(kind, error, traceback)
+            self._open = None
+
+    def take(self, sha256: str, source: Path, *, is_own: bool = False) -> str:
+        """Store a picture of another place and return its path below this folder.
+
+        Args:
+            sha256: Its content hash, not less than that of the picture before.
+            source: A file, or a member of a shard.
+            is_own: The source is this program's own, so that a link to it may be made.
+        """
+        name = f"{sha256}{source.suffix}"
+        if self._shards:
+            shard = shard_name(sha256, self._shards)
+            self._writer(shard).add(name, read_stored(source))
+            return f"{shard}/{name}"
+        if find_shard(source) is not None:
+            (self.folder / name).write_bytes(read_stored(source))
+        else:
+            (link_file if is_own else copy_file)(source, self.folder / name)
+        return name
+
+    def _writer(self, shard: str) -> ShardWriter:
+        path = self.folder / shard
+        if self._open is None or self._open.path != path:
+            if self._open is not None:
+                self._open.__exit__(None, None, None)
+            self._open = ShardWriter(path)
+            self._open.__enter__()
+        return self._open
 
 
 def read_index(path: Path) -> Mapping[str, tuple[int, int]]:
@@ -111,6 +205,30 @@ def size_stored(path: Path) -> int:
     """Return the size in bytes of a file or a member; errors as `read_stored`."""
     shard = find_shard(path)
     return path.stat().st_size if shard is None else _find_member(*shard)[1]
+
+
+def walk_stored(folder: Path) -> Iterator[Path]:
+    """Yield the pictures below a folder, files and members of shards, each as a path, in order.
+
+    Raises:
+        OSError: A shard cannot be read.
+    """
+    for path in walk_files(folder):
+        if path.suffix == SHARD_SUFFIX:
+            members = (path / name for name in sorted(read_index(path)))
+            yield from (member for member in members if _is_picture(member))
+        elif _is_picture(path):
+            yield path
+
+
+def plain_path(path: Path) -> Path:
+    """Return a path without the shard in it: what a member would be called as a file."""
+    shard = find_shard(path)
+    return path if shard is None else shard[0].parent / shard[1]
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def _find_member(archive: Path, name: str) -> tuple[int, int]:

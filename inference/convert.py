@@ -18,6 +18,7 @@ from anymus.framing import Matrix
 from anymus.images import RgbU8, read_frames, read_rgb, write_gif, write_image
 from anymus.manifest import Domain
 from anymus.progress import log, track
+from anymus.shards import find_shard
 
 from .faces import FaceFinder, centre_square, cut_face, paste_faces
 from .mosaic import translate_mosaic
@@ -299,7 +300,9 @@ def _is_fresh(item: Item, weights: Path) -> bool:
     """Say whether a picture's result is newer than the picture and the weights."""
     try:
         made_ns = item.output.stat().st_mtime_ns
-        return made_ns >= max(item.source.stat().st_mtime_ns, weights.stat().st_mtime_ns)
+        shard = find_shard(item.source)
+        source = item.source if shard is None else shard[0]
+        return made_ns >= max(source.stat().st_mtime_ns, weights.stat().st_mtime_ns)
     except OSError:
         return False
 

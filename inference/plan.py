@@ -9,6 +9,7 @@ from pathlib import Path
 
 from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import IMAGE_SUFFIXES, walk_files
+from anymus.shards import SHARD_SUFFIX, plain_path, read_index
 
 from .options import OUTPUT_OF_SUFFIX, SUFFIX_OF_OUTPUT, ConvertOptions, OutputFormat
 
@@ -117,14 +118,11 @@ def _plan_folder(source: Path, dst: Path, options: ConvertOptions) -> Plan:
             "pictures end in " + ", ".join(sorted(IMAGE_SUFFIXES)),
         )
     output_format = options.format or "png"
-    outputs = _name_outputs([path.relative_to(source) for path in sources], options.prefix)
+    names = [plain_path(path).relative_to(source) for path in sources]
+    outputs = _name_outputs(names, options.prefix)
     items = [
-        Item(
-            path,
-            path.relative_to(source).as_posix(),
-            dst / f"{output}{SUFFIX_OF_OUTPUT[output_format]}",
-        )
-        for path, output in zip(sources, outputs, strict=True)
+        Item(path, name.as_posix(), dst / f"{output}{SUFFIX_OF_OUTPUT[output_format]}")
+        for path, name, output in zip(sources, names, outputs, strict=True)
     ]
     return _make_plan(items, dst, output_format, len(files) - len(sources))
 
@@ -153,16 +151,28 @@ def _require_folder(folder: Path) -> None:
 
 
 def _walk(source: Path, dst: Path) -> list[Path]:
-    """Return the files below a folder in sorted order, without those of an output inside it."""
+    """Return the files below a folder in sorted order, without those of an output inside it.
+
+    The members of a tar shard stand for it; a tar file that cannot be read is one more other file.
+    """
     inside = dst.resolve()
     is_nested = inside.is_relative_to(source.resolve())
     try:
-        files = list(walk_files(source))
+        files = [path for file in walk_files(source) for path in _members_or_file(file)]
         return [path for path in files if not (is_nested and inside in path.resolve().parents)]
     except OSError as error:
         raise AnymusError(
             f"cannot read {error.filename or source}: {error.strerror}", "check its permissions"
         ) from error
+
+
+def _members_or_file(path: Path) -> list[Path]:
+    if path.suffix != SHARD_SUFFIX:
+        return [path]
+    try:
+        return [path / name for name in sorted(read_index(path))]
+    except OSError:
+        return [path]
 
 
 def _name_outputs(relatives: list[Path], prefix: str | None) -> list[Path]:

@@ -1,4 +1,5 @@
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,12 +9,16 @@ from anymus.errors import ImageError
 from anymus.files import sha256_bytes
 from anymus.images import encode_png, read_rgb
 from anymus.shards import (
+    PictureStore,
     count_shards,
+    find_shard,
     iter_members,
+    plain_path,
     read_index,
     read_stored,
     shard_name,
     size_stored,
+    walk_stored,
     write_shard,
 )
 
@@ -91,3 +96,37 @@ def test_pictures_are_read_out_of_shards(tmp_path: Path) -> None:
     assert (read_rgb(tmp_path / "s.tar/x/a.png") == pixels).all()
     with pytest.raises(ImageError, match="No such file"):
         read_rgb(tmp_path / "s.tar/x/b.png")
+
+
+@pytest.mark.parametrize("shards", [0, 4])
+def test_a_store_keeps_pictures_as_files_or_in_shards(tmp_path: Path, shards: int) -> None:
+    contents = sorted((bytes([n]) * 9 for n in range(40)), key=sha256_bytes)
+    write_shard(tmp_path / "own.tar", [(f"{n}.png", c) for n, c in enumerate(contents)])
+    (tmp_path / "plain.png").write_bytes(contents[0])
+    with PictureStore(tmp_path / "dst", shards) as store:
+        names = [store.take(sha256_bytes(contents[0]), tmp_path / "plain.png", is_own=True)]
+        for number, content in enumerate(contents[1:], start=1):
+            source = tmp_path / "own.tar" / f"{number}.png"
+            names.append(store.take(sha256_bytes(content), source))
+    paths = list(walk_stored(tmp_path / "dst"))
+    assert paths == [tmp_path / "dst" / name for name in names]
+    assert [read_stored(path) for path in paths] == contents
+    assert [plain_path(path).name for path in paths] == [
+        f"{sha256_bytes(content)}.png" for content in contents
+    ]
+    archives = {shard[0].name for path in paths if (shard := find_shard(path))}
+    assert archives == {f"shard-{n:x}.tar" for n in range(shards)}
+
+
+def _broken_members() -> Iterator[tuple[str, bytes]]:
+    yield "x.png", b"1"
+    raise OSError("no more")
+
+
+def test_a_failed_writer_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no more"):
+        write_shard(tmp_path / "a.tar", _broken_members())
+    with pytest.raises(FileNotFoundError), PictureStore(tmp_path / "dst", 1) as store:
+        store.take(sha256_bytes(b"1"), tmp_path / "missing.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["dst"]
+    assert not list((tmp_path / "dst").iterdir())

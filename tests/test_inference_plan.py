@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from anymus.errors import AnymusError, DatasetError, ParamsError
+from anymus.shards import write_shard
 from inference.options import ConvertOptions
 from inference.plan import Plan, plan_conversion
 
@@ -47,6 +48,18 @@ def test_names_that_collide_carry_their_suffix(tmp_path: Path) -> None:
         "c.v2.png": "c.v2.webp",
         "c.png": "c.webp",
     }
+
+
+def test_members_of_a_shard_are_pictures_of_its_folder(tmp_path: Path) -> None:
+    source = _touch(tmp_path / "in", "testA/b.png", "other.tar")
+    write_shard(source / "testA" / "shard-0.tar", [("a.png", b"x"), ("read.me", b"x")])
+    plan = plan_conversion(source, tmp_path / "out", ConvertOptions())
+    assert _outputs(plan) == {"testA/b.png": "testA/b.png", "testA/a.png": "testA/a.png"}
+    assert {item.source.relative_to(source).as_posix() for item in plan.items} == {
+        "testA/b.png",
+        "testA/shard-0.tar/a.png",
+    }
+    assert plan.other_files == 2
 
 
 def test_collisions_of_collisions_stay_apart(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import torch
 
 from anymus.errors import DatasetError, ImageError
 from anymus.images import RgbU8, write_png
+from anymus.shards import write_shard
 from training.data import (
     Augmentation,
     UnpairedBatches,
@@ -136,3 +137,22 @@ def test_data_hash_follows_names_and_bytes(tmp_path: Path) -> None:
     changed = training_data_sha256(tmp_path)
     (tmp_path / "trainB" / "001.png").rename(tmp_path / "trainB" / "002.png")
     assert len({before, changed, training_data_sha256(tmp_path)}) == 3
+
+
+def test_shards_and_files_of_the_same_pictures_are_the_same_data(tmp_path: Path) -> None:
+    files = make_folders(tmp_path / "files", 5, 3)
+    shards = tmp_path / "shards"
+    for side in ("trainA", "trainB"):
+        paths = find_pictures(files / side)
+        for number, part in enumerate((paths[:2], paths[2:])):
+            members = [(path.name, path.read_bytes()) for path in part]
+            write_shard(shards / side / f"shard-{number}.tar", members)
+    assert training_data_sha256(shards) == training_data_sha256(files)
+    for step in (1, 2, 7):
+        one, other = make_batches(files, RANDOM).at(step), make_batches(shards, RANDOM).at(step)
+        assert torch.equal(one.real_a, other.real_a)
+        assert torch.equal(one.real_b, other.real_b)
+    broken = shards / "trainA" / "shard-0.tar"
+    broken.write_bytes(broken.read_bytes()[:700])
+    with pytest.raises(DatasetError, match=r"shard-0\.tar"):
+        find_pictures(shards / "trainA")

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anymus.errors import DatasetError
-from anymus.files import sha256_file, walk_images
+from anymus.files import sha256_bytes
 from anymus.images import RgbU8, read_rgb, resize_rgb
+from anymus.shards import plain_path, read_stored, walk_stored
 
 SIDES = ("A", "B")
 
@@ -27,7 +28,7 @@ class Batch(NamedTuple):
 
     real_a: Tensor  # (N, 3, H, W) in [-1, 1]
     real_b: Tensor  # (N, 3, H, W) in [-1, 1]
-    names: list[str]  # of all 2 N pictures, as "trainA/x.png"
+    names: list[str]  # of all 2 N pictures, as "trainA/x.png" or "trainA/shard-0.tar/x.png"
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,15 @@ class Augmentation:
 
 
 def find_pictures(folder: Path) -> list[Path]:
-    """Return the pictures below a folder, in sorted order.
+    """Return the pictures below a folder, in sorted order: files, or members of shards.
 
     Raises:
-        DatasetError: no such folder, or no picture in it.
+        DatasetError: no such folder, no picture in it, or a shard that cannot be read.
     """
-    pictures = list(walk_images(folder)) if folder.is_dir() else []
+    try:
+        pictures = list(walk_stored(folder)) if folder.is_dir() else []
+    except OSError as error:
+        raise DatasetError(f"{error.filename}: {error.strerror}", "run anymus split") from error
     if not pictures:
         missing = "holds no picture" if folder.is_dir() else "does not exist"
         raise DatasetError(f"{folder} {missing}", "run anymus split, or dvc repro split")
@@ -53,13 +57,16 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def training_data_sha256(dataset_dir: Path) -> str:
-    """Return a hash of trainA and trainB: names and bytes of all pictures."""
+    """Return a hash of trainA and trainB: names and bytes of all pictures.
+
+    It is the same for the same pictures in files and in shards.
+    """
     digest = hashlib.sha256()
     for side in SIDES:
         folder = dataset_dir / f"train{side}"
         for path in find_pictures(folder):
-            name = f"train{side}/{path.relative_to(folder).as_posix()}"
-            digest.update(f"{name}\0{sha256_file(path)}\n".encode())
+            name = f"train{side}/{plain_path(path).relative_to(folder).as_posix()}"
+            digest.update(f"{name}\0{sha256_bytes(read_stored(path))}\n".encode())
     return digest.hexdigest()
 
 
