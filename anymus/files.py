@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _CHUNK_BYTES = 1 << 20
+_PACKAGES = ("anymus", "scrapers", "curation")
 
 
 def sha256_bytes(content: bytes) -> str:
@@ -24,6 +25,16 @@ def sha256_file(path: Path) -> str:
     with path.open("rb") as stream:
         while chunk := stream.read(_CHUNK_BYTES):
             digest.update(chunk)
+    return digest.hexdigest()
+
+
+def code_sha256() -> str:
+    """Return a hash of the code and the weights that the stages run: equal code, equal results."""
+    digest = hashlib.sha256()
+    for package in _PACKAGES:
+        for path in walk_files(Path(__file__).parent.parent / package):
+            if path.suffix == ".py" or path.parent.name == "weights":
+                digest.update(f"{package}/{path.name}\0{sha256_file(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -4,18 +4,27 @@
 picture is a row with a reason; no row is ever dropped.
 """
 
+import heapq
+import json
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TextIO
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anymus.errors import DatasetError
-from anymus.files import write_text
+from anymus.files import atomic_file
 
 MANIFEST_NAME = "manifest.jsonl"
+QUARANTINE_REASONS = frozenset({"crashed", "worker_died", "timed_out", "out_of_memory"})
+"""Reasons of pictures that did something no picture should do; each is worth a look."""
+
+_RUN_ROWS = 20_000
 
 Domain = Literal["photo", "manga"]
 DOMAINS: tuple[Domain, ...] = ("photo", "manga")
@@ -130,17 +139,108 @@ def iter_manifest(folder: Path) -> Iterator[ImageRecord]:
         ) from error
 
 
-def write_manifest(folder: Path, records: Iterable[ImageRecord]) -> None:
-    """Write `folder/manifest.jsonl` atomically, sorted by id, URL and box, without empty fields."""
-    rows = sorted(records, key=_order)
-    lines = (row.model_dump_json(exclude_defaults=True) for row in rows)
-    write_text(folder / MANIFEST_NAME, "".join(f"{line}\n" for line in lines))
+def iter_kept(folder: Path) -> Iterator[ImageRecord]:
+    """Yield the kept rows of a manifest one by one; see `read_manifest`."""
+    return (row for row in iter_manifest(folder) if row.is_kept)
+
+
+class RowCount:
+    """Counts the rows that pass by, so that nobody has to hold them."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.faces = 0
+        self.reasons: Counter[str] = Counter()
+        self.quarantined: dict[str, str] = {}
+
+    @property
+    def rejected(self) -> int:
+        """Return the number of rejected rows."""
+        return self.reasons.total()
+
+    def watch(self, rows: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+        """Yield the rows as they are, and count them."""
+        for row in rows:
+            self.kept += row.is_kept
+            self.faces += len(row.faces)
+            if not row.is_kept:
+                reason = row.reason or "unknown"
+                self.reasons[reason] += 1
+                if reason in QUARANTINE_REASONS:
+                    self.quarantined[row.parent or row.id] = reason
+            yield row
+
+    def ordered_reasons(self) -> dict[str, int]:
+        """Return how many rows were rejected for each reason; see `count_reasons`."""
+        return dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def iter_rows(path: Path) -> Iterator[ImageRecord]:
+    """Yield the rows of a file that `write_rows` wrote."""
+    with path.open(encoding="utf-8") as stream:
+        yield from map(ImageRecord.model_validate_json, stream)
+
+
+def write_rows(path: Path, rows: Iterable[ImageRecord]) -> int:
+    """Write rows as lines, atomically, in the order given, and return how many they were."""
+    count = 0
+    with atomic_file(path) as stream:
+        for row in rows:
+            stream.write(_line_of(row).encode())
+            count += 1
+    return count
+
+
+def write_manifest(folder: Path, records: Iterable[ImageRecord]) -> int:
+    """Write `folder/manifest.jsonl` atomically and sorted, and return the number of rows.
+
+    Rows stream: no more than `_RUN_ROWS` are held at a time, whatever their number.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return write_rows(folder / MANIFEST_NAME, sort_rows(records, folder))
+
+
+def sort_rows(records: Iterable[ImageRecord], scratch: Path) -> Iterator[ImageRecord]:
+    """Yield rows sorted by id, URL and box: an external merge sort, for rows beyond memory.
+
+    Args:
+        records: Rows in any order.
+        scratch: Folder that sorted runs are written below when there is more than one; they are
+            removed at the end.
+    """
+    stream = iter(records)
+    run = sorted(islice(stream, _RUN_ROWS), key=_order)
+    if len(run) < _RUN_ROWS:
+        yield from run
+        return
+    with tempfile.TemporaryDirectory(prefix=".sort-", dir=scratch) as name, ExitStack() as stack:
+        runs: list[TextIO] = []
+        while run:
+            path = Path(name) / str(len(runs))
+            with path.open("w", encoding="utf-8") as target:
+                target.writelines(f"{json.dumps(_order(row))}\t{_line_of(row)}" for row in run)
+            runs.append(stack.enter_context(path.open(encoding="utf-8")))
+            del run  # before the next one is held
+            run = sorted(islice(stream, _RUN_ROWS), key=_order)
+        for line in heapq.merge(*runs, key=_order_of_line):
+            yield ImageRecord.model_validate_json(line.partition("\t")[2])
 
 
 def count_reasons(records: Iterable[ImageRecord]) -> dict[str, int]:
     """Return how many rows were rejected for each reason, most frequent first, then by name."""
-    counts = Counter(row.reason or "unknown" for row in records if not row.is_kept)
-    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    count = RowCount()
+    for _ in count.watch(records):
+        pass
+    return count.ordered_reasons()
+
+
+def _line_of(row: ImageRecord) -> str:
+    return row.model_dump_json(exclude_defaults=True) + "\n"
+
+
+def _order_of_line(line: str) -> tuple[str, str, list[int]]:
+    identity, url, box = json.loads(line.partition("\t")[0])
+    return (identity, url, box)
 
 
 def _order(record: ImageRecord) -> tuple[str, str, Box]:

@@ -38,7 +38,42 @@ class PathsParams(Section):
 class EngineParams(Section):
     """How much of the machine the stages take."""
 
-    workers: int = Field(ge=0, le=1024, description="worker processes; 0: one a usable core")
+    workers: int = Field(
+        ge=0,
+        le=1024,
+        description="worker processes; 0: one a usable core; 1: none, everything in this process,"
+        " which a picture that crashes it then ends",
+    )
+    cluster: str | None = Field(
+        description="address of a Dask scheduler, such as tcp://10.0.0.1:8786, whose workers do the"
+        " work and see the same files; null: this machine"
+    )
+    batch_size: int = Field(
+        ge=1, le=10_000, description="pictures in one task of a cluster and one unit of resuming"
+    )
+    retries: int = Field(
+        ge=0, le=10, description="further tries of a picture or a task whose worker died"
+    )
+    item_timeout_s: float = Field(
+        gt=0, description="longest work on one picture before it is given up, seconds"
+    )
+    worker_memory_mib: int | None = Field(
+        ge=256, description="most data memory of one worker process, MiB; null: no limit"
+    )
+    max_quarantined: int = Field(
+        ge=0,
+        description="most pictures that may crash, hang or exhaust a worker; with more of them a"
+        " stage still writes all it has, then exits with 5",
+    )
+
+
+class ShardsParams(Section):
+    """When pictures are kept in tar shards."""
+
+    above: int | None = Field(
+        ge=0, description="more pictures than this become shards; null: always plain files"
+    )
+    pictures: int = Field(ge=1, le=1_000_000, description="most pictures in a shard, on average")
 
 
 class DemoSiteParams(Section):
@@ -194,6 +229,7 @@ class Params(Section):
     seed: int = Field(ge=0, description="the one seed of the run")
     paths: PathsParams
     engine: EngineParams
+    shards: ShardsParams
     scrape: ScrapeParams
     detect: DetectParams
     crop: CropParams

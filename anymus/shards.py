@@ -38,6 +38,11 @@ def count_shards(files: int, per_shard: int) -> int:
     return shards
 
 
+def choose_shards(files: int, above: int | None, per_shard: int) -> int:
+    """Return the number of shards for so many files; 0, plain files, up to `above` (None: all)."""
+    return 0 if above is None or files <= above else count_shards(files, per_shard)
+
+
 def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write an archive atomically: the same bytes for the same members in the same order.
 

@@ -1,11 +1,12 @@
 """Crop: cut every face found into a square PNG, eyes level, one framing for both domains."""
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
-from anymus.engine import Failure, map_items, require_share
+from anymus.engine import require_calm, require_share
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder, sha256_bytes, write_bytes
 from anymus.framing import Framing, crop_transform, cut, map_points, outside_share, scale_of
@@ -14,14 +15,17 @@ from anymus.manifest import (
     Domain,
     Face,
     ImageRecord,
-    count_reasons,
-    read_manifest,
+    RowCount,
+    iter_kept,
+    sort_rows,
     write_manifest,
 )
 from anymus.params import CropParams, Params
-from anymus.progress import track
-from curation.hashes import fingerprint
-from curation.quality import measure
+from anymus.shards import PictureStore, choose_shards
+
+from .hashes import fingerprint
+from .quality import measure
+from .work import WorkFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,13 @@ def framing_of(params: CropParams) -> Framing:
 
 
 def crop(params: Params, domain: Domain, src: Path, dst: Path) -> CropReport:
-    """Write one PNG a good face of `src`, named by the SHA-256 of its bytes, and the manifest.
+    """Write one PNG a face of `src`, named by the SHA-256 of its bytes, and the manifest.
+
+    The pictures of rejected faces are written, too, so that they can be looked at and taken back
+    (`curation.overrides`). More than `shards.above` pictures become tar shards.
 
     Args:
-        params: All parameters; `crop` and `engine` are read.
+        params: All parameters; `crop`, `shards` and `engine` are read.
         domain: Photo or manga: the two measure a face's width differently.
         src: Folder of `detect`, whose manifest names the pictures; only read.
         dst: Folder to write, replaced as a whole.
@@ -56,33 +63,38 @@ def crop(params: Params, domain: Domain, src: Path, dst: Path) -> CropReport:
     Raises:
         DatasetError: No manifest, or no face is good enough.
         AnymusError: More than `crop.max_rejected_share` of the pictures cannot be read.
+        PartialError: More than `engine.max_quarantined` pictures crashed, hung or exhausted their
+            worker; everything else is written.
     """
-    pictures = [row for row in read_manifest(src) if row.is_kept]
-    rows: list[ImageRecord] = []
-    failed = 0
+    name = f"crop {domain}"
+    work = WorkFolder(dst, name, params.crop)
+    cut_faces = functools.partial(_crop_picture, params.crop, domain, src.absolute(), work)
+    total = work.run(cut_faces, lambda: iter_kept(src), params.engine)
+    if not total:
+        work.remove()
+        raise DatasetError(f"no picture with a face in {src}", f"run `anymus detect {domain}`")
+    failed = sum(row.parent is None for row in work.rows())
+    require_share(failed, total, params.crop.max_rejected_share, name)
+    crops = sum(row.parent is not None for row in work.rows())
+    shards = choose_shards(crops, params.shards.above, params.shards.pictures)
+    made = RowCount()
     with atomic_folder(dst) as partial:
-        work = functools.partial(_crop_picture, params.crop, domain, src, partial)
-        outcomes = map_items(work, pictures, params.engine.workers)
-        for picture, outcome in zip(
-            pictures, track(outcomes, f"crop {domain}", len(pictures)), strict=True
-        ):
-            if isinstance(outcome, Failure):
-                failed += 1
-                rows.append(picture.relocated(src, dst).reject(outcome.reason))
-            else:
-                rows += outcome
-        require_share(failed, len(pictures), params.crop.max_rejected_share, f"crop {domain}")
-        rows = _reject_same_bytes(rows)
-        if not any(row.is_kept for row in rows):
+        with PictureStore(partial, shards) as store:
+            rows = _reject_same_bytes(sort_rows(work.rows(), partial))
+            stored = (_store(row, store, work) or row.relocated(src, dst) for row in rows)
+            write_manifest(partial, made.watch(stored))
+        if not made.kept:
             raise DatasetError(
-                f"no usable face in {src}: {count_reasons(rows)}", "relax the limits under `crop`"
+                f"no usable face in {src}: {made.ordered_reasons()}",
+                "relax the limits under `crop`",
             )
-        write_manifest(partial, rows)
-    return CropReport(len(rows), sum(row.is_kept for row in rows), count_reasons(rows))
+    require_calm(made.quarantined, params.engine, name)
+    work.remove()
+    return CropReport(made.kept + made.rejected, made.kept, made.ordered_reasons())
 
 
 def _crop_picture(
-    params: CropParams, domain: Domain, src: Path, dst: Path, picture: ImageRecord
+    params: CropParams, domain: Domain, src: Path, work: WorkFolder, picture: ImageRecord
 ) -> list[ImageRecord]:
     rgb_u8 = read_rgb(src / str(picture.file))
     height_px, width_px = rgb_u8.shape[:2]
@@ -93,13 +105,13 @@ def _crop_picture(
             "parent_print": fingerprint(rgb_u8).to_hex(),
         }
     )
-    return [_crop_face(params, domain, dst, picture, rgb_u8, face) for face in picture.faces]
+    return [_crop_face(params, domain, work, picture, rgb_u8, face) for face in picture.faces]
 
 
 def _crop_face(
     params: CropParams,
     domain: Domain,
-    dst: Path,
+    work: WorkFolder,
     picture: ImageRecord,
     rgb_u8: RgbU8,
     face: Face,
@@ -110,12 +122,15 @@ def _crop_face(
     quality = measure(crop_u8, matrix)
     height_px, width_px = rgb_u8.shape[:2]
     outside = outside_share(matrix, width_px, height_px, framing.size_px)
+    png = encode_png(crop_u8)
+    sha256 = sha256_bytes(png)
+    write_bytes(work.picture(sha256), png)
     row = picture.model_copy(
         update={
-            "id": sha256_bytes(f"{picture.id}:{face.box}".encode()),
-            "file": None,
+            "id": sha256,
+            "file": f"{sha256}.png",
             "format": "PNG",
-            "size_bytes": None,
+            "size_bytes": len(png),
             "width_px": framing.size_px,
             "height_px": framing.size_px,
             "faces": (),
@@ -131,21 +146,24 @@ def _crop_face(
         return row.reject("cut_by_edge")
     if quality["sharpness"] < params.min_sharpness:
         return row.reject("blurred")
-    png = encode_png(crop_u8)
-    crop_id = sha256_bytes(png)
-    write_bytes(dst / f"{crop_id}.png", png)
-    update = {"id": crop_id, "file": f"{crop_id}.png", "size_bytes": len(png)}
-    return row.model_copy(update=update)
+    return row
 
 
-def _reject_same_bytes(rows: list[ImageRecord]) -> list[ImageRecord]:
-    """Keep the first of the crops that have the same bytes, by parent."""
-    seen: set[str] = set()
-    result = []
-    for row in sorted(rows, key=lambda row: (row.id, row.parent or "", row.box or ())):
-        if row.is_kept and row.id in seen:
-            result.append(row.reject("same_bytes").model_copy(update={"file": None}))
-        else:
-            seen.add(row.id)
-            result.append(row)
-    return result
+def _reject_same_bytes(rows: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+    """Yield rows, sorted by id, with all but one of the crops of the same bytes rejected."""
+    for _, same in groupby(rows, key=lambda row: row.id):
+        first, *others = sorted(same, key=lambda r: (not r.is_kept, r.parent or "", r.box or ()))
+        yield first
+        for row in others:
+            rejected = row.reject("same_bytes") if row.is_kept else row
+            yield rejected.model_copy(update={"file": None})
+
+
+def _store(row: ImageRecord, store: PictureStore, work: WorkFolder) -> ImageRecord | None:
+    """Put a crop into the output and return its row; None for a picture that gave no crop."""
+    if row.parent is None:
+        return None
+    if row.file is None:
+        return row
+    file = store.take(row.id, work.picture(row.id), is_own=True)
+    return row.model_copy(update={"file": file})

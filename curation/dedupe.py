@@ -67,7 +67,7 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     if not crops:
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
     hash_file = functools.partial(_hash_crop, src)
-    outcomes = map_items(hash_file, crops, params.engine.workers)
+    outcomes = map_items(hash_file, crops, params.engine)
     rows, hashed, prints = [], [], []
     for row, outcome in zip(crops, track(outcomes, f"dedupe {domain}", len(crops)), strict=True):
         if isinstance(outcome, Failure):

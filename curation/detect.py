@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anymus.detectors import FaceDetector, make_detector
-from anymus.engine import Failure, map_items, require_share
+from anymus.engine import require_calm, require_share
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder
 from anymus.images import read_rgb
 from anymus.manifest import (
     Domain,
-    Face,
     ImageRecord,
-    count_reasons,
-    read_manifest,
+    RowCount,
+    iter_kept,
     write_manifest,
 )
 from anymus.params import DetectorParams, Params
-from anymus.progress import track
+
+from .work import WorkFolder
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +55,35 @@ def detect(params: Params, domain: Domain, src: Path, dst: Path) -> DetectReport
     Raises:
         DatasetError: No manifest, no picture, or no face in any picture.
         AnymusError: More than `detect.max_rejected_share` of the pictures cannot be read.
+        PartialError: More than `engine.max_quarantined` pictures crashed, hung or exhausted their
+            worker; everything else is written.
     """
-    pictures = [row for row in read_manifest(src) if row.is_kept]
-    if not pictures:
+    limits, name = params.detect.of(domain), f"detect {domain}"
+    work = WorkFolder(dst, name, limits)
+    find = functools.partial(_find_faces, src.absolute(), limits)
+    total = work.run(find, lambda: iter_kept(src), params.engine)
+    if not total:
+        work.remove()
         raise DatasetError(f"no kept pictures in {src}", f"run `anymus scrape` for {domain}")
-    find = functools.partial(_find_faces, src, params.detect.of(domain))
-    outcomes = map_items(find, pictures, params.engine.workers)
-    rows = [
-        _row(picture.relocated(src, dst), outcome)
-        for picture, outcome in zip(
-            pictures, track(outcomes, f"detect {domain}", len(pictures)), strict=True
-        )
-    ]
-    failed = sum(1 for row in rows if row.reason not in (None, "no_face"))
-    require_share(failed, len(rows), params.detect.max_rejected_share, f"detect {domain}")
-    if not any(row.is_kept for row in rows):
-        raise DatasetError(
-            f"no face in any of the {len(rows)} pictures of {src}",
-            f"is {domain} the right domain? lower detect.{domain}.min_score or min_face_px",
-        )
+    count = RowCount()
     with atomic_folder(dst) as partial:
-        write_manifest(partial, rows)
-    return DetectReport(
-        pictures=len(rows),
-        pictures_with_faces=sum(row.is_kept for row in rows),
-        faces=sum(len(row.faces) for row in rows),
-        reasons=count_reasons(rows),
-    )
+        write_manifest(partial, count.watch(row.relocated(src, dst) for row in work.rows()))
+        failed = count.rejected - count.reasons["no_face"]
+        require_share(failed, total, params.detect.max_rejected_share, name)
+        if not count.kept:
+            raise DatasetError(
+                f"no face in any of the {total} pictures of {src}",
+                f"is {domain} the right domain? lower detect.{domain}.min_score or min_face_px",
+            )
+    require_calm(count.quarantined, params.engine, name)
+    work.remove()
+    return DetectReport(total, count.kept, count.faces, count.ordered_reasons())
 
 
-def _find_faces(src: Path, params: DetectorParams, picture: ImageRecord) -> tuple[Face, ...]:
-    return _detector(params).find(read_rgb(src / str(picture.file)))
+def _find_faces(src: Path, params: DetectorParams, picture: ImageRecord) -> list[ImageRecord]:
+    faces = _detector(params).find(read_rgb(src / str(picture.file)))
+    found = picture.model_copy(update={"faces": faces})
+    return [found if faces else found.reject("no_face")]
 
 
 @functools.cache
@@ -100,11 +98,3 @@ def _detector(params: DetectorParams) -> FaceDetector:
         min_face_px=params.min_face_px,
         max_faces=params.max_faces,
     )
-
-
-def _row(picture: ImageRecord, outcome: tuple[Face, ...] | Failure[ImageRecord]) -> ImageRecord:
-    if isinstance(outcome, Failure):
-        return picture.reject(outcome.reason)
-    if not outcome:
-        return picture.reject("no_face")
-    return picture.model_copy(update={"faces": outcome})

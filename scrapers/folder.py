@@ -65,7 +65,7 @@ def scrape_folder(
     chosen = paths[: limits.max_pictures]
     all_credits = _find_credits(source, credits_file)
     with atomic_folder(dst) as filling:
-        outcomes = map_items(partial(_take, filling, limits), chosen, params.engine.workers)
+        outcomes = map_items(partial(_take, filling, limits), chosen, params.engine)
         rows = []
         for path, outcome in zip(chosen, track(outcomes, "copy", len(chosen)), strict=True):
             row = _row_of(path.relative_to(source), domain, outcome)
