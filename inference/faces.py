@@ -8,12 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anymus.detectors import DETECTOR_OF_DOMAIN, FaceDetector, make_detector
+from anymus.detectors import DETECTOR_OF_DOMAIN, make_detector
 from anymus.framing import Framing, Matrix, crop_transform, cut, footprint, from_origin
 from anymus.images import RgbU8, resize_rgb
 from anymus.manifest import Domain, Face
 
 _FIND_OPTIONS: dict[str, Any] = {
+    "upsample": 0,
+    "second_upsample": 1,
     "max_side_px": 1600,
     "min_score": 0.0,
     "min_face_px": 32,
@@ -21,7 +23,7 @@ _FIND_OPTIONS: dict[str, Any] = {
 }
 # Where the largest face takes less than this of the picture's longer side, there may be smaller
 # ones that only a doubled picture shows. On drawn pages that look finds more ghosts than faces.
-_GROUP_SHARE: dict[Domain, float] = {"photo": 1 / 8, "manga": 0.0}
+_SECOND_LOOK_SHARE: dict[Domain, float] = {"photo": 1 / 8, "manga": 0.0}
 # The mask is one inside the first radius and nought outside the second; the crop's border is at 1.
 _MASK_RADII = (0.66, 0.97)
 _MASK_POWER = 3.0  # 2: an ellipse; larger: towards the square
@@ -37,24 +39,17 @@ class FaceFinder:
     _lock = threading.Lock()  # detectors share their model, which is not made for threads
 
     def __init__(self, domain: Domain) -> None:
-        self.domain: Domain = domain
         with self._lock:
-            self._quick = _make(domain, upsample=0)
-            self._close = _make(domain, upsample=1)
+            self._detector = make_detector(
+                DETECTOR_OF_DOMAIN[domain],
+                second_look_share=_SECOND_LOOK_SHARE[domain],
+                **_FIND_OPTIONS,
+            )
 
     def find(self, rgb_u8: RgbU8) -> tuple[Face, ...]:
         """Return the faces of a picture (H, W, 3), largest first."""
         with self._lock:
-            faces = self._quick.find(rgb_u8)
-            if faces and faces[0].box[2] < _GROUP_SHARE[self.domain] * max(rgb_u8.shape[:2]):
-                return self._close.find(rgb_u8) or faces
-            return faces
-
-
-def _make(domain: Domain, upsample: int) -> FaceDetector:
-    return make_detector(
-        DETECTOR_OF_DOMAIN[domain], upsample=upsample, second_upsample=1, **_FIND_OPTIONS
-    )
+            return self._detector.find(rgb_u8)
 
 
 def cut_face(rgb_u8: RgbU8, face: Face, domain: Domain, framing: Framing) -> tuple[RgbU8, Matrix]:
