@@ -83,6 +83,9 @@ class ImageRecord(BaseModel):
     parent_print: str | None = Field(
         default=None, description="perceptual hashes of the parent (curation/hashes.py)"
     )
+    picture_print: str | None = Field(
+        default=None, description="perceptual hashes of this picture (curation/hashes.py)"
+    )
     box: Box | None = Field(default=None, description="face box in the parent, pixels")
     landmarks: dict[str, Point] | None = Field(
         default=None, description="named points in pixels of this picture"
@@ -209,7 +212,7 @@ def sort_rows(records: Iterable[ImageRecord], scratch: Path) -> Iterator[ImageRe
             removed at the end.
     """
     stream = iter(records)
-    run = sorted(islice(stream, _RUN_ROWS), key=_order)
+    run = sorted(islice(stream, _RUN_ROWS), key=order_of)
     if len(run) < _RUN_ROWS:
         yield from run
         return
@@ -218,10 +221,10 @@ def sort_rows(records: Iterable[ImageRecord], scratch: Path) -> Iterator[ImageRe
         while run:
             path = Path(name) / str(len(runs))
             with path.open("w", encoding="utf-8") as target:
-                target.writelines(f"{json.dumps(_order(row))}\t{_line_of(row)}" for row in run)
+                target.writelines(f"{json.dumps(order_of(row))}\t{_line_of(row)}" for row in run)
             runs.append(stack.enter_context(path.open(encoding="utf-8")))
             del run  # before the next one is held
-            run = sorted(islice(stream, _RUN_ROWS), key=_order)
+            run = sorted(islice(stream, _RUN_ROWS), key=order_of)
         for line in heapq.merge(*runs, key=_order_of_line):
             yield ImageRecord.model_validate_json(line.partition("\t")[2])
 
@@ -243,5 +246,6 @@ def _order_of_line(line: str) -> tuple[str, str, list[int]]:
     return (identity, url, box)
 
 
-def _order(record: ImageRecord) -> tuple[str, str, Box]:
+def order_of(record: ImageRecord) -> tuple[str, str, Box]:
+    """Return what the rows of a manifest are sorted by: id, URL and box."""
     return (record.id, record.url or "", record.box or (0, 0, 0, 0))

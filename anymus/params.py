@@ -33,6 +33,7 @@ class PathsParams(Section):
     evaluate_results: str = Field(description="metrics, plots and sheets of the evaluation")
     report: str = Field(description="HTML report of the data set and the run")
     metrics: str = Field(description="one flat JSON of figures a stage")
+    overrides: str = Field(description="folder of CSV files: faces to keep, drop or move by hand")
 
 
 class EngineParams(Section):

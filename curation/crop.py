@@ -137,6 +137,7 @@ def _crop_face(
             "box": face.box,
             "landmarks": map_points(matrix, face.landmarks),
             "score": face.score,
+            "picture_print": fingerprint(crop_u8).to_hex(),
             "quality": quality | {"outside_share": round(outside, 4)},
         }
     )

@@ -1,28 +1,31 @@
 """Dedupe: group near-duplicate faces globally and keep the best of each group."""
 
-import functools
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from anymus.engine import Failure, map_items
+import numpy as np
+from numpy.typing import NDArray
+
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder
-from anymus.images import read_rgb
 from anymus.manifest import (
     Domain,
     ImageRecord,
-    count_reasons,
-    read_manifest,
+    RowCount,
+    iter_manifest,
     write_manifest,
 )
 from anymus.params import DedupeParams, Params
-from anymus.progress import track
-from curation.groups import Groups
-from curation.hashes import Fingerprint, fingerprint, near_fingerprints, read_fingerprint
+from anymus.progress import log
 
+from .groups import Groups
+from .hashes import Prints, first_of_equals, near_fingerprints
+from .overrides import Override, Overrides, read_overrides
+
+_OWN_REASONS = ("near_duplicate", "dropped")
 _SAME_PLACE = 0.4  # of the face width: how far apart the same face may be found in two copies
 
 
@@ -54,81 +57,127 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     rescaled picture can be aligned a little differently, and two hashes because aligned faces of
     different people are alike at 64 bits (docs/decisions/0003).
 
+    Rows stream; of each face 250 bytes are held. A face that `overrides` keeps is kept beside the
+    best of its group, a face that they drop is rejected, whatever else it is.
+
     Args:
-        params: All parameters; `dedupe` and `engine` are read.
+        params: All parameters; `dedupe` and `paths.overrides` are read.
         domain: Photo or manga, for messages only.
         src: Folder of `crop`; only read.
         dst: Folder to write, replaced as a whole.
 
     Raises:
         DatasetError: No manifest, or no crop in it.
+        ParamsError: The overrides cannot be read.
     """
-    crops = [row for row in read_manifest(src) if row.is_kept]
-    if not crops:
+    overrides = read_overrides(Path(params.paths.overrides))
+    faces = Faces()
+    for row in _in_play(src, overrides):
+        faces.append(row)
+    if not len(faces):
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
-    hash_file = functools.partial(_hash_crop, src)
-    outcomes = map_items(hash_file, crops, params.engine)
-    rows, hashed, prints = [], [], []
-    for row, outcome in zip(crops, track(outcomes, f"dedupe {domain}", len(crops)), strict=True):
-        if isinstance(outcome, Failure):
-            rows.append(row.reject(outcome.reason))
-            continue
-        hashed.append(len(rows))
-        prints.append(outcome)
-        rows.append(row.model_copy(update={"phash": f"{outcome.plain.coarse:016x}"}))
-    groups = group_faces([rows[index] for index in hashed], prints, params.dedupe)
-    for members in groups:
-        _settle(rows, [hashed[member] for member in members])
+    log.info("dedupe %s: %d faces", domain, len(faces))
+    groups = group_faces(faces, params.dedupe)
+    names, is_best = faces.settle(groups)
+    count = RowCount()
     with atomic_folder(dst) as partial:
-        write_manifest(partial, (row.relocated(src, dst) for row in rows))
+        settled = _settle(iter_manifest(src), overrides, names, is_best)
+        write_manifest(partial, count.watch(row.relocated(src, dst) for row in settled))
     return DedupeReport(
-        faces=len(rows),
-        kept=sum(row.is_kept for row in rows),
+        faces=len(faces),
+        kept=count.kept,
         duplicate_groups=sum(len(members) > 1 for members in groups),
-        reasons=count_reasons(rows),
+        reasons={name: n for name, n in count.ordered_reasons().items() if name in _OWN_REASONS},
     )
 
 
-def group_faces(
-    faces: Sequence[ImageRecord], prints: Sequence[Fingerprint], params: DedupeParams
-) -> list[list[int]]:
-    """Return the groups of duplicate faces, each a sorted list of indices.
+class Faces:
+    """What the grouping needs of the faces, in columns."""
 
-    Args:
-        faces: Rows of `crop`.
-        prints: The fingerprints of their crops.
-        params: The two distances, and whether mirror pictures count.
-    """
+    def __init__(self) -> None:
+        self.prints = Prints()
+        self.parent_prints = Prints()
+        self._ids = bytearray()
+        self._places = array("d")
+        self._ranks = array("d")
+
+    def __len__(self) -> int:
+        return len(self.prints)
+
+    def append(self, row: ImageRecord) -> None:
+        """Add a face.
+
+        Raises:
+            DatasetError: The row says too little about where its face was.
+        """
+        if None in (row.box, row.parent_size_px, row.parent_print, row.picture_print):
+            raise DatasetError(
+                f"crop {row.id} does not say where its face was", "run `anymus crop`"
+            )
+        self._ids += bytes.fromhex(row.id)
+        self.prints.append(str(row.picture_print))
+        self.parent_prints.append(str(row.parent_print))
+        self._places.extend(_place(row))
+        quality = row.quality or {}
+        self._ranks.extend((quality.get("upscale", 0.0), -quality.get("sharpness", 0.0)))
+
+    def places(self) -> NDArray[np.float64]:
+        """Return (n, 3): middle x and y and width of a face, in sizes of its picture."""
+        return np.frombuffer(self._places).reshape(-1, 3)
+
+    def settle(self, groups: list[list[int]]) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
+        """Return for each face the id of its group, and whether it is the best of it.
+
+        The best is the least enlarged (finest original), then the sharpest, then the first by id.
+        """
+        ids = np.frombuffer(self._ids, "V32")
+        ranks = np.frombuffer(self._ranks).reshape(-1, 2)
+        names = np.empty(len(self), "V32")
+        is_best = np.zeros(len(self), bool)
+        for members in groups:
+            names[members] = min(ids[members], key=bytes)
+            is_best[min(members, key=lambda i: (*ranks[i], bytes(ids[i])))] = True
+        return names, is_best
+
+
+def group_faces(faces: Faces, params: DedupeParams) -> list[list[int]]:
+    """Return the groups of duplicate faces, each a sorted list of indices."""
     groups = Groups(len(faces))
-    for one, other, _ in near_fingerprints(prints, params):
-        groups.join(one, other)
-    of_picture: dict[str, list[int]] = defaultdict(list)
-    for index, face in enumerate(faces):
-        if face.parent_print is not None:
-            of_picture[face.parent_print].append(index)
-    pictures = list(of_picture)
-    parents = [read_fingerprint(digits) for digits in pictures]
-    pairs = [(index, index, False) for index in range(len(pictures))]  # equal, or one and the same
-    for one, other, is_mirrored in (*pairs, *near_fingerprints(parents, params)):
-        for first, second in product(of_picture[pictures[one]], of_picture[pictures[other]]):
-            if _lie_alike(faces[first], faces[second], is_mirrored=is_mirrored):
-                groups.join(first, second)
+    for one, other, _ in near_fingerprints(faces.prints.words(), params):
+        groups.join_all(one, other)
+    words = faces.parent_prints.words()
+    first, kind = first_of_equals(words.reshape(len(words), -1))
+    of_picture = _split_by_kind(kind, len(first))
+    same = np.arange(len(first))
+    places = faces.places()
+    own = (same, same, np.zeros(len(same), bool))  # equal pictures, or one and the same
+    for one, other, is_mirrored in (own, *near_fingerprints(words[first], params)):
+        for left, right, flip in zip(one.tolist(), other.tolist(), is_mirrored, strict=True):
+            for i, j in product(of_picture[left], of_picture[right]):
+                if i != j and _lie_alike(places[i], places[j], is_mirrored=bool(flip)):
+                    groups.join(int(i), int(j))
     return groups.members()
 
 
-def _lie_alike(one: ImageRecord, other: ImageRecord, *, is_mirrored: bool) -> bool:
+def _split_by_kind(kind: NDArray[np.int64], kinds: int) -> list[NDArray[np.int64]]:
+    """Return for each kind the places where it stands."""
+    order = np.argsort(kind, kind="stable")
+    return np.split(order, np.searchsorted(kind[order], np.arange(1, kinds)))
+
+
+def _lie_alike(one: NDArray[np.float64], other: NDArray[np.float64], *, is_mirrored: bool) -> bool:
     """Say whether two faces lie in the same place of their pictures, one mirrored or not."""
-    x1, y1, side1 = _place(one)
-    x2, y2, side2 = _place(other)
+    x1, y1, side1 = one
+    x2, y2, side2 = other
     x2 = 1 - x2 if is_mirrored else x2
     reach = _SAME_PLACE * max(side1, side2)
-    return abs(x1 - x2) <= reach and abs(y1 - y2) <= reach
+    return bool(abs(x1 - x2) <= reach and abs(y1 - y2) <= reach)
 
 
 def _place(face: ImageRecord) -> tuple[float, float, float]:
     """Return the middle (x, y) and the width of a face in widths and heights of its picture."""
-    if face.box is None or face.parent_size_px is None:
-        raise DatasetError(f"crop {face.id} does not say where its face was", "run `anymus crop`")
+    assert face.box is not None
+    assert face.parent_size_px is not None
     x, y, width, height = face.box
     picture_width, picture_height = face.parent_size_px
     return (
@@ -138,20 +187,41 @@ def _place(face: ImageRecord) -> tuple[float, float, float]:
     )
 
 
-def _hash_crop(src: Path, row: ImageRecord) -> Fingerprint:
-    return fingerprint(read_rgb(src / str(row.file)))
+def _in_play(src: Path, overrides: Overrides) -> Iterator[ImageRecord]:
+    """Yield the faces to be grouped: all that crop kept or people keep, but those they drop."""
+    return (row for row in iter_manifest(src) if _is_in_play(row, overrides))
 
 
-def _settle(rows: list[ImageRecord], members: Sequence[int]) -> None:
-    """Name the group of these rows and reject all but the best one, in place."""
-    best = min(members, key=lambda index: _rank(rows[index]))
-    group = min(rows[index].id for index in members)
-    for index in members:
-        row = rows[index].model_copy(update={"group": group})
-        rows[index] = row if index == best else row.reject("near_duplicate")
+def _is_in_play(row: ImageRecord, overrides: Overrides) -> bool:
+    if row.file is None or row.parent is None:
+        return False
+    word = overrides.get(row.id, Override()).is_kept
+    return row.is_kept if word is None else word
 
 
-def _rank(row: ImageRecord) -> tuple[float, float, str]:
-    """Order duplicates: least enlarged (finest original) first, then sharpest, then by id."""
-    quality = row.quality or {}
-    return (quality.get("upscale", 0.0), -quality.get("sharpness", 0.0), row.id)
+def _settle(
+    rows: Iterable[ImageRecord],
+    overrides: Overrides,
+    names: NDArray[np.bytes_],
+    is_best: NDArray[np.bool_],
+) -> Iterator[ImageRecord]:
+    """Yield the rows with their groups and what became of them."""
+    index = 0
+    for row in rows:
+        word = overrides.get(row.id, Override()).is_kept
+        if not _is_in_play(row, overrides):
+            is_dropped = word is False and row.file is not None
+            yield row.reject("dropped") if is_dropped else row
+            continue
+        assert row.picture_print is not None
+        found: dict[str, str | None] = {
+            "group": bytes(names[index]).hex(),
+            "phash": row.picture_print[:16],
+        }
+        is_kept = is_best[index] or word is True
+        index += 1
+        if is_kept:
+            found |= {"status": "kept", "reason": None}
+            yield row.model_copy(update=found)
+        else:
+            yield row.model_copy(update=found).reject("near_duplicate")

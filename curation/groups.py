@@ -1,5 +1,8 @@
 """Groups: disjoint sets over 0..n-1, joined pair by pair."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 class Groups:
     """Disjoint sets with path halving; the smallest index stands for its set."""
@@ -19,6 +22,11 @@ class Groups:
         """Unite the sets of two indices."""
         first, second = self.find(one), self.find(other)
         self._parent[max(first, second)] = min(first, second)
+
+    def join_all(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+        """Unite the sets of many pairs of indices."""
+        for one, other in zip(ones.tolist(), others.tolist(), strict=True):
+            self.join(one, other)
 
     def members(self) -> list[list[int]]:
         """Return all sets, each sorted, in the order of their smallest index."""

@@ -1,10 +1,12 @@
 """Perceptual hashes of pictures: what a re-save, a rescale or a mirror leaves nearly as it was."""
 
-from collections.abc import Iterator, Sequence
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import imagehash
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from anymus.images import RgbU8, fit_rgb
@@ -14,6 +16,7 @@ from .hamming import near_pairs
 
 _HASHED_PX = 256
 _HEX_DIGITS = (16, 64)
+_WORDS = 10  # of 64 bits: a coarse and four fine ones, plain and mirrored
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +57,63 @@ def fingerprint(rgb_u8: RgbU8) -> Fingerprint:
     return Fingerprint(_hash(picture), _hash(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
 
 
-def near_fingerprints(
-    prints: Sequence[Fingerprint], params: DedupeParams
-) -> Iterator[tuple[int, int, bool]]:
-    """Yield (i, j, whether one is mirrored) for every pair of near pictures, some more than once.
+class Prints:
+    """The fingerprints of many pictures in 80 bytes each."""
+
+    def __init__(self) -> None:
+        self._words = array("Q")
+
+    def append(self, digits: str) -> None:
+        """Add a fingerprint as `Fingerprint.to_hex` wrote it."""
+        self._words.frombytes(bytes.fromhex(digits))
+
+    def __len__(self) -> int:
+        return len(self._words) // _WORDS
+
+    def words(self) -> NDArray[np.uint64]:
+        """Return (n, 2, 5): plain and mirrored, each the coarse word and the four fine ones."""
+        return np.frombuffer(self._words, ">u8").astype(np.uint64).reshape(-1, 2, _WORDS // 2)
+
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+
+
+def near_fingerprints(words: NDArray[np.uint64], params: DedupeParams) -> Iterator[Pairs]:
+    """Yield arrays (i, j, whether one is mirrored) of all near pairs, some more than once.
 
     Two are near when their 64-bit hashes differ in at most `max_distance` bits and their 256-bit
     hashes in at most `max_fine_distance`, mirrored or not.
+
+    Args:
+        words: (n, 2, 5) as `Prints.words` returns them.
+        params: The two distances, and whether mirror pictures count.
     """
-    count = len(prints)
-    entries = [item.plain for item in prints]
+    count = len(words)
+    entries = words[:, 0]
     if params.is_mirror_aware:
-        entries += [item.mirrored for item in prints]
-    first: dict[PictureHash, int] = {}
-    for index, entry in enumerate(entries):  # equal hashes need no join and would fill its tables
-        other = first.setdefault(entry, index)
-        if other != index:
-            yield index % count, other % count, (index < count) != (other < count)
-    unique = list(first.values())
-    coarse = np.array([entries[index].coarse for index in unique], np.uint64)
-    fine = np.array([_words(entries[index].fine) for index in unique], np.uint64).reshape(-1, 4)
-    for left, right in near_pairs(coarse, params.max_distance):
-        distance = np.bitwise_count(fine[left] ^ fine[right]).sum(axis=1)  # (pairs,)
+        entries = np.concatenate([words[:, 0], words[:, 1]])
+    unique, of_entry = first_of_equals(entries)
+    repeats = np.flatnonzero(unique[of_entry] != np.arange(len(entries)))
+    # Equal hashes need no join and would fill its tables.
+    yield _as_pairs(unique[of_entry[repeats]], repeats, count)
+    for left, right in near_pairs(entries[unique, 0], params.max_distance):
+        i, j = unique[left], unique[right]
+        distance = np.bitwise_count(entries[i, 1:] ^ entries[j, 1:]).sum(axis=1)  # (pairs,)
         is_near = distance <= params.max_fine_distance
-        for one, other in zip(left[is_near].tolist(), right[is_near].tolist(), strict=True):
-            i, j = unique[one], unique[other]
-            yield i % count, j % count, (i < count) != (j < count)
+        yield _as_pairs(i[is_near], j[is_near], count)
+
+
+def first_of_equals(rows: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the places of the first of each kind of row, and for each row its kind."""
+    packed = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * 8))).ravel()
+    _, first, kind = np.unique(packed, return_index=True, return_inverse=True)
+    return first, kind
+
+
+def _as_pairs(one: NDArray[np.int64], other: NDArray[np.int64], count: int) -> Pairs:
+    return one % count, other % count, (one < count) != (other < count)
 
 
 def _hash(picture: Image.Image) -> PictureHash:
     coarse = int(str(imagehash.phash(picture)), 16)
     return PictureHash(coarse, int(str(imagehash.phash(picture, hash_size=16)), 16))
-
-
-def _words(fine: int) -> list[int]:
-    """Return 256 bits as four words of 64."""
-    return [(fine >> shift) & (2**64 - 1) for shift in (192, 128, 64, 0)]

@@ -1,32 +1,61 @@
 """Split: trainA, trainB, testA and testB, by groups, so that no face is on both sides."""
 
 import hashlib
-import shutil
-from collections import defaultdict
-from collections.abc import Mapping
+import heapq
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from anymus.errors import AnymusError, DatasetError
+import numpy as np
+from numpy.typing import NDArray
+
+from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import atomic_folder
-from anymus.manifest import DOMAINS, Domain, ImageRecord, read_manifest, write_manifest
+from anymus.manifest import (
+    DOMAINS,
+    Domain,
+    ImageRecord,
+    iter_kept,
+    iter_manifest,
+    order_of,
+    write_manifest,
+)
 from anymus.params import Params
-from curation.groups import Groups
+from anymus.progress import track
+from anymus.shards import PictureStore, choose_shards, count_shards
+
+from .groups import Groups
+from .overrides import Overrides, read_overrides, report_unknown
 
 SIDE_OF_DOMAIN: dict[Domain, str] = {"photo": "A", "manga": "B"}
+PARTS = ("trainA", "trainB", "testA", "testB")
+_KINDS = ("group", "parent")
 
 
 @dataclass(frozen=True, slots=True)
 class SplitReport:
-    """What the stage made: pictures of each folder, groups, and groups on both sides (always 0)."""
+    """What the stage made: pictures of each folder, groups, and groups on both sides (always 0).
+
+    Also the groups that overrides moved, and the overrides that name no face.
+    """
 
     counts: Mapping[str, int]
     groups: int
     leaks: int
+    moved: int
+    unknown_overrides: int
 
     def as_metrics(self) -> dict[str, int]:
         """Return the figures by name."""
-        return {**self.counts, "groups": self.groups, "leaks": self.leaks}
+        return {
+            **self.counts,
+            "groups": self.groups,
+            "leaks": self.leaks,
+            "moved": self.moved,
+            "unknown_overrides": self.unknown_overrides,
+        }
 
 
 def split(params: Params, src: Path, dst: Path) -> SplitReport:
@@ -34,67 +63,177 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
 
     Faces of one duplicate group, of one picture, and of one value of every `split.group_by` field
     stay together. A group's side is a hash of the seed and its name, so a group stays where it is
-    when others come or go.
+    when others come or go; `overrides` may move it.
+
+    Rows stream; of each face some 100 bytes are held. With more faces than `shards.above` the parts
+    are tar shards.
 
     Args:
-        params: All parameters; `split` and `seed` are read.
+        params: All parameters; `split`, `shards`, `seed` and `paths.overrides` are read.
         src: Folder of `dedupe`, with a folder for photo and one for manga; only read.
         dst: Folder to write, replaced as a whole.
 
     Raises:
         DatasetError: No manifest, or too few faces for a part.
+        ParamsError: The overrides cannot be read, or move a group to both sides.
         AnymusError: A group lies on both sides.
     """
-    rows: list[ImageRecord] = []
-    sources: dict[str, Path] = {}
-    for domain in DOMAINS:
-        folder = src / domain
-        kept = [row for row in read_manifest(folder) if row.is_kept]
-        for row, group in zip(kept, _name_groups(kept, params.split.group_by), strict=True):
-            is_test = _draw(params.seed, group) < params.split.test_share
-            part = "test" if is_test else "train"
-            name = f"{part}{SIDE_OF_DOMAIN[domain]}/{row.id}.png"
-            sources[name] = folder / str(row.file)
-            rows.append(row.model_copy(update={"group": group, "split": part, "file": name}))
-    counts = _count_parts(rows)
+    overrides = read_overrides(Path(params.paths.overrides))
+    sides = {domain: Sides(params, src / domain, overrides) for domain in DOMAINS}
+    counts = _count_parts(sides)
     _require_enough(counts, params)
-    leaks = count_leaks(rows)
-    if leaks:
-        raise AnymusError(f"split: {leaks} groups lie in train and test", "this is a bug")
-    with atomic_folder(dst) as partial:
-        for part in counts:
-            (partial / part).mkdir()
-        for name, source in sources.items():
-            shutil.copyfile(source, partial / name)
-        write_manifest(partial, rows)
-    return SplitReport(counts, len({(row.domain, row.group) for row in rows}), leaks)
+    total = sum(counts.values())
+    is_sharded = choose_shards(total, params.shards.above, params.shards.pictures) > 0
+    rows = heapq.merge(*(sides[d].rows() for d in DOMAINS), key=order_of)
+    leaks = LeakCount()
+    with atomic_folder(dst) as partial, ExitStack() as stack:
+        stores = {}
+        for part in PARTS:
+            shards = count_shards(counts[part], params.shards.pictures) if is_sharded else 0
+            stores[part] = stack.enter_context(PictureStore(partial / part, shards))
+        stored = (_store(row, stores) for row in track(rows, "split", total))
+        write_manifest(partial, leaks.watch(stored))
+        stack.close()
+        if found := leaks.count():
+            raise AnymusError(f"split: {found} groups lie in train and test", "this is a bug")
+    unknown = report_unknown(overrides, _known_ids(src)) if overrides else []
+    return SplitReport(
+        counts=counts,
+        groups=sum(side.groups for side in sides.values()),
+        leaks=0,
+        moved=sum(side.moved for side in sides.values()),
+        unknown_overrides=len(unknown),
+    )
 
 
-def count_leaks(rows: list[ImageRecord]) -> int:
+class Sides:
+    """Which side every kept face of a domain is on, in the order of its manifest.
+
+    Attributes:
+        groups: Number of groups.
+        moved: Groups that overrides put on another side than their draw.
+    """
+
+    def __init__(self, params: Params, folder: Path, overrides: Overrides) -> None:
+        self._folder = folder
+        kinds = (*_KINDS, *params.split.group_by)
+        values = [array("Q") for _ in kinds]
+        ids = bytearray()
+        wishes: dict[int, str] = {}
+        for index, row in enumerate(iter_kept(folder)):
+            for kind, column in zip(kinds, values, strict=True):
+                column.append(_digest(kind, getattr(row, kind)))
+            ids += bytes.fromhex(row.group or row.id)
+            if row.id in overrides and overrides[row.id].side:
+                wishes[index] = row.id
+        self._names = np.frombuffer(bytes(ids), "V32").copy()
+        members = _join_equals(len(self._names), values)
+        self.groups = len(members)
+        self.is_test = np.zeros(len(self._names), bool)
+        self.moved = 0
+        for group in members:
+            name = min(self._names[group], key=bytes)
+            drawn = _draw(params.seed, bytes(name).hex()) < params.split.test_share
+            wish = _wish_of([wishes[index] for index in group if index in wishes], overrides)
+            self._names[group] = name
+            self.is_test[group] = drawn if wish is None else wish == "test"
+            self.moved += wish is not None and drawn != (wish == "test")
+
+    def rows(self) -> Iterator[ImageRecord]:
+        """Yield the kept rows with their group and side; `file` is the path from here."""
+        for index, row in enumerate(iter_kept(self._folder)):
+            yield row.model_copy(
+                update={
+                    "group": bytes(self._names[index]).hex(),
+                    "split": "test" if self.is_test[index] else "train",
+                    "file": str(self._folder / str(row.file)),
+                }
+            )
+
+
+class LeakCount:
+    """Counts groups and source pictures with faces in train and in test, from the rows written."""
+
+    def __init__(self) -> None:
+        self._names = {kind: array("Q") for kind in _KINDS}
+        self._is_test = array("b")
+
+    def watch(self, rows: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
+        """Yield the rows as they are, and note their sides."""
+        for row in rows:
+            if row.split is not None:
+                for kind, names in self._names.items():
+                    names.append(_digest(kind, getattr(row, kind)))
+                self._is_test.append(row.split == "test")
+            yield row
+
+    def count(self) -> int:
+        """Return the number of names that stand on both sides."""
+        is_test = np.frombuffer(self._is_test, bool) if self._is_test else np.zeros(0, bool)
+        leaks = 0
+        for column in self._names.values():
+            names = _as_array(column)
+            train, test = (np.unique(names[(names > 0) & (is_test == side)]) for side in (0, 1))
+            leaks += len(np.intersect1d(train, test, assume_unique=True))
+        return leaks
+
+
+def count_leaks(rows: Iterable[ImageRecord]) -> int:
     """Return how many groups and how many source pictures have faces in train and in test."""
-    sides: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for row in rows:
-        for kind, name in (("group", row.group), ("parent", row.parent)):
-            if name is not None and row.split is not None:
-                sides[kind, name].add(row.split)
-    return sum(len(parts) > 1 for parts in sides.values())
+    leaks = LeakCount()
+    for _ in leaks.watch(rows):
+        pass
+    return leaks.count()
 
 
-def _name_groups(rows: list[ImageRecord], group_by: tuple[str, ...]) -> list[str]:
-    """Return for each row the smallest duplicate-group id among the rows it hangs together with."""
-    groups = Groups(len(rows))
-    first: dict[tuple[str, str], int] = {}
-    for index, row in enumerate(rows):
-        for field in ("group", "parent", *group_by):
-            value = getattr(row, field)
-            if value is not None:
-                groups.join(index, first.setdefault((field, value), index))
-    names = [""] * len(rows)
-    for members in groups.members():
-        name = min(rows[index].group or rows[index].id for index in members)
-        for index in members:
-            names[index] = name
-    return names
+def _join_equals(count: int, columns: list["array[int]"]) -> list[list[int]]:
+    """Return the sets of indices that hang together by equal values of any column; 0 is none."""
+    groups = Groups(count)
+    for column in columns:
+        values = _as_array(column)
+        order = np.argsort(values, kind="stable")
+        is_same = (values[order][1:] == values[order][:-1]) & (values[order][1:] > 0)
+        groups.join_all(order[:-1][is_same], order[1:][is_same])
+    return groups.members()
+
+
+def _as_array(column: "array[int]") -> NDArray[np.uint64]:
+    return np.frombuffer(column, np.uint64) if column else np.zeros(0, np.uint64)
+
+
+def _digest(kind: str, value: str | None) -> int:
+    """Return 64 bits for a value, 0 for none; two values that met there would be one group."""
+    if value is None:
+        return 0
+    digest = hashlib.blake2b(f"{kind}\0{value}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") or 1
+
+
+def _wish_of(ids: list[str], overrides: Overrides) -> str | None:
+    """Return the side that people want a group on; None if they say nothing."""
+    sides = {str(overrides[identity].side): identity for identity in ids}
+    if len(sides) > 1:
+        one, other = (f"{overrides[key].where} ({side})" for side, key in sorted(sides.items()))
+        raise ParamsError(
+            f"{one} and {other} move faces of one group to different sides",
+            "near-duplicates and faces of one picture stay together: remove one of the lines",
+        )
+    return next(iter(sides), None)
+
+
+def _known_ids(src: Path) -> Iterator[str]:
+    return (row.id for domain in DOMAINS for row in iter_manifest(src / domain))
+
+
+def _store(row: ImageRecord, stores: Mapping[str, PictureStore]) -> ImageRecord:
+    """Put a face into its part and return its row."""
+    part = _part_of(row.domain, is_test=row.split == "test")
+    file = stores[part].take(row.id, Path(str(row.file)))
+    return row.model_copy(update={"file": f"{part}/{file}"})
+
+
+def _part_of(domain: Domain, *, is_test: bool) -> str:
+    return f"{'test' if is_test else 'train'}{SIDE_OF_DOMAIN[domain]}"
 
 
 def _draw(seed: int, group: str) -> float:
@@ -103,9 +242,12 @@ def _draw(seed: int, group: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _count_parts(rows: list[ImageRecord]) -> dict[str, int]:
-    names = [f"{part}{side}" for part in ("train", "test") for side in ("A", "B")]
-    return {name: sum(str(row.file).startswith(f"{name}/") for row in rows) for name in names}
+def _count_parts(sides: Mapping[Domain, Sides]) -> dict[str, int]:
+    counts = dict.fromkeys(PARTS, 0)
+    for domain, side in sides.items():
+        for is_test in (False, True):
+            counts[_part_of(domain, is_test=is_test)] = int((side.is_test == is_test).sum())
+    return counts
 
 
 def _require_enough(counts: Mapping[str, int], params: Params) -> None:
