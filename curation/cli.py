@@ -21,7 +21,7 @@ DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
-    for command in (detect, crop, dedupe, split, report, train_detector):
+    for command in (detect, crop, dedupe, split, report, label, train_detector):
         app.command(rich_help_panel="Curate")(command)
 
 
@@ -98,6 +98,30 @@ def report(
     resolved = resolve_params(params, overrides)
     made = run(resolved, Path(resolved.paths.report))
     print_report(made, is_json)
+
+
+def label(
+    folder: Annotated[Path, typer.Argument(help="Pictures to mark; only read.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="JSON Lines file of the labels.")],
+    domain: Annotated[
+        DomainName, typer.Option(help="Whose detector proposes faces.")
+    ] = DomainName.manga,
+    has_proposals: Annotated[
+        bool, typer.Option("--proposals/--no-proposals", help="Start from what a detector finds.")
+    ] = True,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
+    has_browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Mark faces by hand on a page in the browser, on this machine alone; Ctrl-C ends it."""
+    from curation.label import label as run
+
+    limits = resolve_params(params, overrides).detect.of(domain.value) if has_proposals else None
+    print_report(run(folder, output, limits, port, has_browser=has_browser), is_json)
 
 
 def train_detector(

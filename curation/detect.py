@@ -81,13 +81,13 @@ def detect(params: Params, domain: Domain, src: Path, dst: Path) -> DetectReport
 
 
 def _find_faces(src: Path, params: DetectorParams, picture: ImageRecord) -> list[ImageRecord]:
-    faces = _detector(params).find(read_rgb(src / str(picture.file)))
+    faces = load_detector(params).find(read_rgb(src / str(picture.file)))
     found = picture.model_copy(update={"faces": faces})
     return [found if faces else found.reject("no_face")]
 
 
 @functools.cache
-def _detector(params: DetectorParams) -> FaceDetector:
+def load_detector(params: DetectorParams) -> FaceDetector:
     """Return this process's detector, loaded once."""
     return make_detector(
         params.detector,

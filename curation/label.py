@@ -1,0 +1,297 @@
+"""Label: a page in the browser, served to this machine alone, to mark faces by hand."""
+
+import functools
+import json
+import threading
+import webbrowser
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from anymus.errors import AnymusError, DatasetError, ImageError, ParamsError
+from anymus.files import walk_images
+from anymus.images import RgbU8, encode_jpeg, read_rgb
+from anymus.manifest import Face
+from anymus.params import DetectorParams
+from anymus.progress import log
+
+from .detect import load_detector
+from .labels import LabelledFace, LabelStore, PictureLabels, parse_row
+
+_HOST = "127.0.0.1"
+_PAGE = Path(__file__).parent / "label.html"
+_MAX_BODY_BYTES = 1 << 20
+_JPEG_QUALITY = 95
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline';"
+    " style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'",
+}
+
+
+class LabelDesk:
+    """The pictures of a folder, what is known about their faces, and what a detector proposes.
+
+    Args:
+        folder: Pictures, sub-folders too; only read.
+        store: Where labels go.
+        params: The detector that proposes faces; None: nobody does.
+
+    Raises:
+        DatasetError: There is no picture in the folder.
+        DeviceError: The detector's library is not installed.
+    """
+
+    def __init__(self, folder: Path, store: LabelStore, params: DetectorParams | None) -> None:
+        if not folder.is_dir():
+            raise DatasetError(f"no folder {folder}", "name a folder of pictures")
+        self.files = [path.relative_to(folder).as_posix() for path in walk_images(folder)]
+        if not self.files:
+            raise DatasetError(f"no pictures in {folder}", "name a folder of pictures")
+        self._folder = folder
+        self._store = store
+        self._detector = None if params is None else load_detector(params)
+        self._detecting = threading.Lock()  # models are not made for threads
+        self._read = functools.lru_cache(maxsize=4)(self._read_now)
+        self._propose = functools.lru_cache(maxsize=512)(self._propose_now)
+
+    def overview(self) -> list[dict[str, object]]:
+        """Return the name of every picture, in order, and whether it is done."""
+        rows = self._store.read()
+        done = {name for name, row in rows.items() if row.is_done}
+        return [{"file": name, "is_done": name in done} for name in self.files]
+
+    def row(self, index: int) -> dict[str, object]:
+        """Return a picture's labels with their revision; without labels, what is proposed."""
+        name = self.files[index]
+        row = self._store.read().get(name)
+        if row is not None:
+            return {"row": row.model_dump(), "revision": row.revision}
+        return {"row": self._propose(index).model_dump(), "revision": None}
+
+    def jpeg(self, index: int) -> bytes:
+        """Return a picture, upright, as the browser shows it.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        return encode_jpeg(self._read(index), _JPEG_QUALITY)
+
+    def save(self, index: int, body: bytes, known: str | None) -> str | None:
+        """Save the labels that a browser sent; see `LabelStore.save`.
+
+        Raises:
+            ParamsError: They are no labels, or those of another picture.
+        """
+        row = parse_row(body)
+        height_px, width_px = self._read(index).shape[:2]
+        if (row.file, row.width_px, row.height_px) != (self.files[index], width_px, height_px):
+            raise ParamsError(f"the labels are not those of {self.files[index]}")
+        return self._store.save(row, known)
+
+    def _read_now(self, index: int) -> RgbU8:
+        return read_rgb(self._folder / self.files[index])
+
+    def _propose_now(self, index: int) -> PictureLabels:
+        rgb_u8 = self._read(index)
+        faces: tuple[Face, ...] = ()
+        if self._detector is not None:
+            with self._detecting:
+                faces = self._detector.find(rgb_u8)
+        height_px, width_px = rgb_u8.shape[:2]
+        return PictureLabels(
+            file=self.files[index],
+            width_px=width_px,
+            height_px=height_px,
+            faces=tuple(_labelled(face) for face in faces),
+            negatives=(),
+            is_done=False,
+        )
+
+
+def open_desk(desk: LabelDesk, port: int = 0) -> ThreadingHTTPServer:
+    """Return a server of the desk on this machine's own address, not started yet.
+
+    Raises:
+        AnymusError: The port is in use.
+    """
+    handler = functools.partial(_Handler, desk)
+    try:
+        server = ThreadingHTTPServer((_HOST, port), handler)
+    except OSError as error:
+        raise AnymusError(
+            f"cannot answer on {_HOST}:{port}: {error.strerror}", "leave --port out for a free one"
+        ) from error
+    server.daemon_threads = True
+    return server
+
+
+@dataclass(frozen=True, slots=True)
+class LabelReport:
+    """How far the work is: pictures, those done, faces and hard negatives marked."""
+
+    pictures: int
+    done: int
+    faces: int
+    negatives: int
+
+    def as_metrics(self) -> dict[str, int]:
+        """Return the figures by name."""
+        return {
+            "pictures": self.pictures,
+            "done": self.done,
+            "faces": self.faces,
+            "negatives": self.negatives,
+        }
+
+
+def label(
+    folder: Path, dst: Path, params: DetectorParams | None, port: int = 0, *, has_browser: bool
+) -> LabelReport:
+    """Answer the browser until Ctrl-C, and return how far the work is.
+
+    Args:
+        folder: Pictures, sub-folders too; only read.
+        dst: JSON Lines file of the labels; work goes on where it was left.
+        params: The detector that proposes faces; None: nobody does.
+        port: Port on this machine's own address; 0: any free one.
+        has_browser: Whether the page is opened.
+
+    Raises:
+        DatasetError: There is no picture in the folder, or `dst` holds something else.
+        DeviceError: The detector's library is not installed.
+        AnymusError: The port is in use.
+    """
+    store = LabelStore(dst)
+    desk = LabelDesk(folder, store, params)
+    with open_desk(desk, port) as server:
+        address = f"http://{_HOST}:{server.server_port}/"
+        log.info("%d pictures at %s - labels go to %s - Ctrl-C ends", len(desk.files), address, dst)
+        if has_browser:
+            webbrowser.open(address)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+    return count_labels(desk, store)
+
+
+def count_labels(desk: LabelDesk, store: LabelStore) -> LabelReport:
+    """Return how far the work on a desk is."""
+    rows = [row for name, row in store.read().items() if name in set(desk.files)]
+    return LabelReport(
+        pictures=len(desk.files),
+        done=sum(row.is_done for row in rows),
+        faces=sum(len(row.faces) for row in rows),
+        negatives=sum(len(row.negatives) for row in rows),
+    )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers one browser; pictures are named by their number, so no path ever comes in."""
+
+    protocol_version = "HTTP/1.1"
+    timeout = 30
+
+    def __init__(self, desk: LabelDesk, *arguments: Any) -> None:
+        self._desk = desk
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        if not self._is_from_here():
+            return
+        try:
+            if url.path == "/":
+                self._send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
+            elif url.path == "/api/pictures":
+                self._send_json(HTTPStatus.OK, self._desk.overview())
+            elif url.path == "/api/labels":
+                self._send_json(HTTPStatus.OK, self._desk.row(self._index(url.query)))
+            elif url.path == "/picture":
+                self._send(HTTPStatus.OK, self._desk.jpeg(self._index(url.query)), "image/jpeg")
+            else:
+                self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+        except ImageError as error:
+            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, error.message)
+        except AnymusError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, error.message)
+
+    def do_PUT(self) -> None:
+        url = urlsplit(self.path)
+        if not self._is_from_here():
+            return
+        try:
+            body = self._body()
+            if url.path != "/api/labels":
+                self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+                return
+            known = (self.headers.get("If-Match") or "").strip('"') or None
+            revision = self._desk.save(self._index(url.query), body, known)
+        except AnymusError as error:
+            self._refuse(HTTPStatus.BAD_REQUEST, error.message)
+            return
+        except OSError as error:
+            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"cannot save: {error.strerror}")
+            return
+        if revision is None:
+            self._refuse(HTTPStatus.CONFLICT, "these labels were changed in another window")
+        else:
+            self._send_json(HTTPStatus.OK, {"revision": revision})
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing: a line a picture is no progress."""
+
+    def _is_from_here(self) -> bool:
+        """Refuse what another site's page sends, by name (DNS rebinding) or across origins."""
+        port = self.connection.getsockname()[1]
+        hosts = {f"{_HOST}:{port}", f"localhost:{port}"}
+        origin = self.headers.get("Origin")
+        if self.headers.get("Host") in hosts and (
+            origin is None or origin in {f"http://{host}" for host in hosts}
+        ):
+            return True
+        self.close_connection = True
+        self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
+        return False
+
+    def _index(self, query: str) -> int:
+        text = parse_qs(query).get("index", [""])[0]
+        is_number = text.isascii() and text.isdecimal() and len(text) < 10
+        if not is_number or int(text) >= len(self._desk.files):
+            raise ParamsError(f"there is no picture {text[:20]!r}")
+        return int(text)
+
+    def _body(self) -> bytes:
+        text = self.headers.get("Content-Length") or ""
+        is_json = (self.headers.get("Content-Type") or "").startswith("application/json")
+        if not text.isdecimal() or int(text) > _MAX_BODY_BYTES or not is_json:
+            self.close_connection = True  # what follows is not read
+            raise ParamsError(f"not JSON of at most {_MAX_BODY_BYTES} bytes")
+        return self.rfile.read(int(text))
+
+    def _send_json(self, status: HTTPStatus, value: object) -> None:
+        self._send(status, json.dumps(value).encode(), "application/json")
+
+    def _refuse(self, status: HTTPStatus, message: str) -> None:
+        self._send_json(status, {"error": message})
+
+    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
+        self.send_response(status)
+        headers = _HEADERS | {"Content-Type": kind, "Content-Length": str(len(body))}
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def _labelled(face: Face) -> LabelledFace:
+    points = face.landmarks
+    left, right = points.get("left_eye"), points.get("right_eye")
+    if left is None or right is None or left[0] > right[0]:
+        left = right = None
+    return LabelledFace(box=face.box, view="front", left_eye=left, right_eye=right)
