@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_CONNECT_S = 10
+_CONNECT_S = 5
 _BATCHES_AHEAD = 2  # a slot: one is worked on, one waits
 _lock = threading.Lock()
 
