@@ -36,12 +36,17 @@ class Framing:
 
 def face_width_px(face: Face, domain: Domain) -> float:
     """Return the width of a face from cheek to cheek in pixels, from its eyes and its box."""
-    from_box = face.box[2] * _FACE_PER_BOX[domain]
+    from_box = box_width_px(face, domain)
     eyes = _eyes(face)
     if eyes is None:
         return from_box
     from_eyes = math.dist(*eyes) * _FACE_PER_EYES[domain]
     return from_eyes if from_eyes >= _MIN_EYE_SHARE * from_box else from_box
+
+
+def box_width_px(face: Face, domain: Domain) -> float:
+    """Return the width of a face from cheek to cheek in pixels, from its box alone."""
+    return face.box[2] * _FACE_PER_BOX[domain]
 
 
 def crop_transform(face: Face, domain: Domain, framing: Framing) -> Matrix:

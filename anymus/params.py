@@ -163,6 +163,30 @@ class FramingParams(Section):
     eye_line: float = Field(gt=0, lt=1, description="height of the eyes, 0 top to 1 bottom")
 
 
+class QualityLimits(Section):
+    """What a face crop of one domain must be like; see curation/quality.py for the figures."""
+
+    min_sharpness: float = Field(
+        ge=0, description="least variance of the Laplacian of the crop at 128 px"
+    )
+    min_brightness: float = Field(ge=0, le=255, description="least mean luma, 0-255")
+    max_brightness: float = Field(ge=0, le=255, description="most mean luma, 0-255")
+    min_contrast: float = Field(ge=0, le=255, description="least standard deviation of the luma")
+    max_turn: float = Field(
+        ge=0, description="most that the nose lies beside the eyes' middle, eye distances"
+    )
+    max_roll_deg: float = Field(ge=0, le=180, description="most head roll taken out, degrees")
+    min_saturation: float = Field(
+        ge=0, le=255, description="least mean saturation: above 0 leaves grey pictures out"
+    )
+    max_saturation: float = Field(
+        ge=0, le=255, description="most mean saturation: below 255 leaves colour pictures out"
+    )
+    max_lettering_share: float = Field(
+        ge=0, le=1, description="most of a drawing's crop that lettering covers, 0-1"
+    )
+
+
 class CropParams(Section):
     """Crops: framing and what is too poor to keep."""
 
@@ -171,12 +195,18 @@ class CropParams(Section):
     max_outside_share: float = Field(
         ge=0, le=1, description="most of the crop that may lie outside the picture, 0-1"
     )
-    min_sharpness: float = Field(
-        ge=0, description="least variance of the Laplacian of the crop at 128 px"
+    max_face_outside_share: float = Field(
+        ge=0, le=1, description="most of the face's box that may lie outside the picture, 0-1"
     )
+    photo: QualityLimits
+    manga: QualityLimits
     max_rejected_share: float = Field(
         ge=0, le=1, description="share of unreadable pictures above which the stage fails, 0-1"
     )
+
+    def of(self, domain: Domain) -> QualityLimits:
+        """Return the limits of a domain."""
+        return self.photo if domain == "photo" else self.manga
 
 
 class DedupeParams(Section):

@@ -9,7 +9,7 @@ from pathlib import Path
 from anymus.engine import require_calm, require_share
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder, sha256_bytes, write_bytes
-from anymus.framing import Framing, crop_transform, cut, map_points, outside_share, scale_of
+from anymus.framing import Framing, crop_transform, cut, map_points
 from anymus.images import RgbU8, encode_png, read_rgb
 from anymus.manifest import (
     Domain,
@@ -24,7 +24,7 @@ from anymus.params import CropParams, Params
 from anymus.shards import PictureStore, choose_shards
 
 from .hashes import fingerprint
-from .quality import measure
+from .quality import find_fault, measure
 from .work import WorkFolder
 
 
@@ -119,9 +119,8 @@ def _crop_face(
     framing = framing_of(params)
     matrix = crop_transform(face, domain, framing)
     crop_u8 = cut(rgb_u8, matrix, framing.size_px)
-    quality = measure(crop_u8, matrix)
     height_px, width_px = rgb_u8.shape[:2]
-    outside = outside_share(matrix, width_px, height_px, framing.size_px)
+    figures = measure(crop_u8, matrix, face, domain, framing, (width_px, height_px))
     png = encode_png(crop_u8)
     sha256 = sha256_bytes(png)
     write_bytes(work.picture(sha256), png)
@@ -138,16 +137,11 @@ def _crop_face(
             "landmarks": map_points(matrix, face.landmarks),
             "score": face.score,
             "picture_print": fingerprint(crop_u8).to_hex(),
-            "quality": quality | {"outside_share": round(outside, 4)},
+            "quality": figures,
         }
     )
-    if scale_of(matrix) > params.max_upscale:
-        return row.reject("too_small")
-    if outside > params.max_outside_share:
-        return row.reject("cut_by_edge")
-    if quality["sharpness"] < params.min_sharpness:
-        return row.reject("blurred")
-    return row
+    fault = find_fault(figures, params, domain)
+    return row if fault is None else row.reject(fault)
 
 
 def _reject_same_bytes(rows: Iterable[ImageRecord]) -> Iterator[ImageRecord]:

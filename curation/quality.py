@@ -1,43 +1,138 @@
-"""Quality: figures that say how good a face crop is."""
+"""Quality: figures that say how good a face crop is, and the limits that reject one."""
 
 import math
+from collections.abc import Mapping
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from anymus.framing import Matrix, scale_of
+from anymus.framing import Framing, Matrix, box_width_px, map_points, outside_share, scale_of
 from anymus.images import RgbU8, resize_rgb, to_grey
+from anymus.manifest import Box, Domain, Face
+from anymus.params import CropParams, QualityLimits
+
+from .lettering import lettering_share
 
 _MEASURE_PX = 128
 
 
-def measure(crop_u8: RgbU8, matrix: Matrix) -> dict[str, float]:
-    """Return the quality figures of a crop, each rounded to four digits.
+def measure(
+    crop_u8: RgbU8,
+    matrix: Matrix,
+    face: Face,
+    domain: Domain,
+    framing: Framing,
+    picture_size_px: tuple[int, int],
+) -> dict[str, float]:
+    """Return the figures of a crop, each rounded to four digits.
 
     Args:
         crop_u8: The crop (size_px, size_px, 3).
         matrix: The affine map (2, 3) that cut it from its picture.
+        face: The face, in pixels of its picture.
+        domain: Photo or manga.
+        framing: What the crop was to be.
+        picture_size_px: Width and height of the picture.
 
     Returns:
-        sharpness: variance of the Laplacian of the grey crop at 128 px (Pech-Pacheco 2000);
-        brightness and contrast: mean and standard deviation of the luma, 0-255;
-        saturation: mean of HSV saturation, 0-255 (0 is a grey picture);
-        upscale: crop pixels per picture pixel; roll_deg: head roll that the crop took out.
+        Pixels: sharpness, variance of the Laplacian of the grey crop at 128 px (Pech-Pacheco 2000);
+        brightness and contrast, mean and standard deviation of the luma, 0-255; saturation, mean
+        of HSV saturation, 0-255 (0 is a grey picture); lettering_share, 0-1 (see lettering.py).
+        Framing: upscale, crop pixels per picture pixel; roll_deg, head roll that the crop took out;
+        eye_line, height of the eyes, 0 top to 1 bottom, and eye_share, their distance; face_share,
+        width of the face by its box, and head_room, space above the box, all over the crop's side;
+        outside_share and face_outside_share, parts of the crop and of the face's box beyond the
+        picture's edge.
+        Pose: turn, how far the nose (without one: the box's middle) lies beside the eyes' middle,
+        in distances of the eyes: 0 is frontal, 0.4 about half-way to profile. It, eye_line and
+        eye_share are left out where a face has no eyes.
     """
     small = resize_rgb(crop_u8, _MEASURE_PX, _MEASURE_PX)
     grey = to_grey(small)
+    width_px, height_px = picture_size_px
     figures = {
         "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
         "brightness": float(grey.mean()),
         "contrast": float(grey.std()),
         "saturation": _saturation(small),
+        "lettering_share": lettering_share(to_grey(crop_u8)) if domain == "manga" else 0.0,
         "upscale": scale_of(matrix),
         "roll_deg": math.degrees(math.atan2(matrix[0, 1], matrix[0, 0])),
+        "face_share": box_width_px(face, domain) * scale_of(matrix) / framing.size_px,
+        "head_room": _head_room(face.box, matrix) / framing.size_px,
+        "outside_share": outside_share(matrix, width_px, height_px, framing.size_px),
+        "face_outside_share": _box_outside_share(face.box, width_px, height_px),
+        **_pose(face, matrix, framing),
     }
     return {name: round(value, 4) for name, value in figures.items()}
 
 
+def find_fault(figures: Mapping[str, float], params: CropParams, domain: Domain) -> str | None:
+    """Return the reason why a crop of these figures is rejected, None if it is good.
+
+    A figure that a face does not have (the pose of one without eyes) is no fault.
+    """
+    if figures["upscale"] > params.max_upscale:
+        return "too_small"
+    if figures["face_outside_share"] > params.max_face_outside_share:
+        return "cut_by_edge"
+    if figures["outside_share"] > params.max_outside_share:
+        return "cut_by_edge"
+    for name, least, most, too_little, too_much in _bounds(params.of(domain)):
+        value = figures.get(name)
+        if value is not None and value < least:
+            return too_little
+        if value is not None and value > most:
+            return too_much
+    return None
+
+
+def _bounds(limits: QualityLimits) -> list[tuple[str, float, float, str, str]]:
+    """Return (figure, least, most, reason below, reason above), in the order of judging."""
+    turn, roll = limits.max_turn, limits.max_roll_deg
+    return [
+        ("sharpness", limits.min_sharpness, math.inf, "blurred", ""),
+        ("brightness", limits.min_brightness, limits.max_brightness, "too_dark", "too_bright"),
+        ("contrast", limits.min_contrast, math.inf, "flat", ""),
+        ("turn", -turn, turn, "turned", "turned"),
+        ("roll_deg", -roll, roll, "tilted", "tilted"),
+        ("saturation", limits.min_saturation, limits.max_saturation, "grey", "colour"),
+        ("lettering_share", 0.0, limits.max_lettering_share, "", "lettering"),
+    ]
+
+
+def _pose(face: Face, matrix: Matrix, framing: Framing) -> dict[str, float]:
+    points = map_points(matrix, face.landmarks)
+    if "left_eye" not in points or "right_eye" not in points:
+        return {}
+    (left_x, left_y), (right_x, right_y) = points["left_eye"], points["right_eye"]
+    eyes_px = max(1.0, math.dist((left_x, left_y), (right_x, right_y)))
+    x, y, width, height = face.box
+    middle = {"middle": (x + width / 2, y + height / 2)}
+    beside_x = points["nose"][0] if "nose" in points else map_points(matrix, middle)["middle"][0]
+    return {
+        "eye_share": eyes_px / framing.size_px,
+        "eye_line": (left_y + right_y) / 2 / framing.size_px,
+        "turn": (beside_x - (left_x + right_x) / 2) / eyes_px,
+    }
+
+
+def _head_room(box: Box, matrix: Matrix) -> float:
+    """Return how many crop pixels lie above the middle of the box's upper side."""
+    x, y, width, _ = box
+    return float((matrix @ (x + width / 2, y, 1.0))[1])
+
+
+def _box_outside_share(box: Box, width_px: int, height_px: int) -> float:
+    """Return which share (0-1) of a box lies outside a picture of that size."""
+    x, y, width, height = box
+    inside_x = max(0, min(x + width, width_px) - max(x, 0))
+    inside_y = max(0, min(y + height, height_px) - max(y, 0))
+    return 1.0 - inside_x * inside_y / (width * height)
+
+
 def _saturation(rgb_u8: RgbU8) -> float:
-    high = rgb_u8.max(axis=2).astype(np.float64)
+    high: NDArray[np.float64] = rgb_u8.max(axis=2).astype(np.float64)
     low = rgb_u8.min(axis=2)
     return float((255.0 * (high - low) / np.maximum(high, 1.0)).mean())
