@@ -93,6 +93,28 @@ def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
             ) from error
 
 
+def check_pixels(content: bytes, name: str = "the bytes") -> None:
+    """Decode an encoded picture to its end, as cheaply as its format allows, and keep nothing.
+
+    A JPEG is decoded at an eighth of its size: all its data are read, which finds a cut file, at
+    about half the time.
+
+    Raises:
+        ImageError: Not a picture, truncated, or larger than the limits.
+    """
+    with _open(content, name) as image:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if image.format == "JPEG":
+                    image.draft("L", (1, 1))
+                image.load()
+        except Exception as error:
+            raise ImageError(
+                f"cannot decode {name}: {error}", "replace the file", "truncated"
+            ) from error
+
+
 def read_rgb(path: Path) -> RgbU8:
     """Return the pixels of a picture file as upright `rgb_u8` (H, W, 3); see `decode_rgb`.
 

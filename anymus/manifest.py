@@ -57,6 +57,9 @@ class ImageRecord(BaseModel):
 
     site: str | None = Field(default=None, description="recipe that collected it")
     url: str | None = Field(default=None, description="picture's URL after redirects")
+    asked_url: str | None = Field(
+        default=None, description="URL that the page gave, where a redirect led elsewhere"
+    )
     source_path: str | None = Field(
         default=None, description="path below the local folder it was taken from"
     )
@@ -66,6 +69,9 @@ class ImageRecord(BaseModel):
     licence: str | None = None
     licence_url: str | None = None
     fetched_at: str | None = Field(default=None, description="UTC, ISO 8601, seconds")
+    headers: dict[str, str] | None = Field(
+        default=None, description="response headers that matter: validators, type, opt-outs"
+    )
 
     format: str | None = Field(default=None, description="JPEG, PNG, WEBP ... as sniffed")
     size_bytes: int | None = None

@@ -24,6 +24,7 @@ class PathsParams(Section):
     """Where the stages put what they make, relative to the project's folder."""
 
     raw: str = Field(description="collected pictures, one folder a domain")
+    blocklist: str = Field(description="what must never be collected or used (`anymus forget`)")
     detected: str = Field(description="manifests with the faces found")
     faces: str = Field(description="aligned face crops")
     unique: str = Field(description="manifests with the duplicate groups")
@@ -94,14 +95,30 @@ class SourcesParams(Section):
     manga: str = Field(description="recipe of the drawings")
 
 
+class QueriesParams(Section):
+    """What a recipe with a `{query}` is asked for, by domain."""
+
+    photo: str | None = Field(description="words of the photos' recipe; null: the recipe's own")
+    manga: str | None = Field(description="words of the drawings' recipe; null: the recipe's own")
+
+
 class ScrapeParams(Section):
     """How the crawl behaves."""
 
     sources: SourcesParams
+    queries: QueriesParams
     contact: str | None = Field(
         description="mail address or URL put into the user agent; required beyond loopback"
     )
-    delay_s: float = Field(ge=0, le=3600, description="least time between two requests, seconds")
+    has_read_api_terms: bool = Field(
+        description="whether you have read, and keep, what a recipe's api.offered_at says: the"
+        " API's own address may then be asked where robots.txt keeps crawlers out"
+    )
+    delay_s: float = Field(
+        ge=1,
+        le=3600,
+        description="least time between two requests, seconds; a recipe's pace may allow less",
+    )
     loopback_delay_s: float = Field(
         ge=0, le=3600, description="the same for the demo site on this machine, seconds"
     )
@@ -111,7 +128,18 @@ class ScrapeParams(Section):
     min_side_px: int = Field(ge=1, description="smallest side of an accepted picture, pixels")
     max_pages: int = Field(ge=1, description="most gallery pages read in one crawl")
     max_pictures: int = Field(ge=1, description="most pictures fetched in one crawl")
-    max_seconds: float = Field(gt=0, description="longest crawl, seconds")
+    max_bytes: int = Field(ge=1024, description="most bytes fetched in one run")
+    max_seconds: float = Field(gt=0, description="longest run, seconds")
+    max_frames: int = Field(ge=1, description="most frames of an animation; the first is used")
+    max_pause_s: float = Field(
+        ge=1, description="longest pause that a host may ask for before it is left alone, seconds"
+    )
+    cache_s: float = Field(
+        ge=0, description="age up to which a page read earlier is not asked for again, seconds"
+    )
+    queue: str | None = Field(
+        pattern=r"^rediss?://", description="Redis that shares one crawl among machines; null: none"
+    )
     max_rejected_share: float = Field(
         ge=0, le=1, description="share of unusable pictures above which the crawl fails, 0-1"
     )

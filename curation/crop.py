@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
+from anymus.blocklist import load_blocklist
 from anymus.engine import require_calm, require_share
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder, sha256_bytes, write_bytes
@@ -55,7 +56,7 @@ def crop(params: Params, domain: Domain, src: Path, dst: Path) -> CropReport:
     (`curation.overrides`). More than `shards.above` pictures become tar shards.
 
     Args:
-        params: All parameters; `crop`, `shards` and `engine` are read.
+        params: All parameters; `crop`, `shards`, `engine` and `paths.blocklist` are read.
         domain: Photo or manga: the two measure a face's width differently.
         src: Folder of `detect`, whose manifest names the pictures; only read.
         dst: Folder to write, replaced as a whole.
@@ -68,8 +69,9 @@ def crop(params: Params, domain: Domain, src: Path, dst: Path) -> CropReport:
     """
     name = f"crop {domain}"
     work = WorkFolder(dst, name, params.crop)
+    blocklist = load_blocklist(Path(params.paths.blocklist))
     cut_faces = functools.partial(_crop_picture, params.crop, domain, src.absolute(), work)
-    total = work.run(cut_faces, lambda: iter_kept(src), params.engine)
+    total = work.run(cut_faces, lambda: blocklist.allowed(iter_kept(src)), params.engine)
     if not total:
         work.remove()
         raise DatasetError(f"no picture with a face in {src}", f"run `anymus detect {domain}`")

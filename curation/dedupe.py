@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anymus.blocklist import load_blocklist
 from anymus.errors import DatasetError
 from anymus.files import atomic_folder
 from anymus.manifest import (
@@ -61,7 +62,7 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     best of its group, a face that they drop is rejected, whatever else it is.
 
     Args:
-        params: All parameters; `dedupe` and `paths.overrides` are read.
+        params: All parameters; `dedupe`, `paths.overrides` and `paths.blocklist` are read.
         domain: Photo or manga, for messages only.
         src: Folder of `crop`; only read.
         dst: Folder to write, replaced as a whole.
@@ -71,8 +72,9 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
         ParamsError: The overrides cannot be read.
     """
     overrides = read_overrides(Path(params.paths.overrides))
+    blocklist = load_blocklist(Path(params.paths.blocklist))
     faces = Faces()
-    for row in _in_play(src, overrides):
+    for row in _in_play(blocklist.allowed(iter_manifest(src)), overrides):
         faces.append(row)
     if not len(faces):
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
@@ -81,7 +83,7 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     names, is_best = faces.settle(groups)
     count = RowCount()
     with atomic_folder(dst) as partial:
-        settled = _settle(iter_manifest(src), overrides, names, is_best)
+        settled = _settle(blocklist.allowed(iter_manifest(src)), overrides, names, is_best)
         write_manifest(partial, count.watch(row.relocated(src, dst) for row in settled))
     return DedupeReport(
         faces=len(faces),
@@ -187,9 +189,9 @@ def _place(face: ImageRecord) -> tuple[float, float, float]:
     )
 
 
-def _in_play(src: Path, overrides: Overrides) -> Iterator[ImageRecord]:
+def _in_play(rows: Iterable[ImageRecord], overrides: Overrides) -> Iterator[ImageRecord]:
     """Yield the faces to be grouped: all that crop kept or people keep, but those they drop."""
-    return (row for row in iter_manifest(src) if _is_in_play(row, overrides))
+    return (row for row in rows if _is_in_play(row, overrides))
 
 
 def _is_in_play(row: ImageRecord, overrides: Overrides) -> bool:

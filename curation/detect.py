@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from anymus.blocklist import load_blocklist
 from anymus.detectors import FaceDetector, make_detector
 from anymus.engine import require_calm, require_share
 from anymus.errors import DatasetError
@@ -47,7 +48,7 @@ def detect(params: Params, domain: Domain, src: Path, dst: Path) -> DetectReport
     A picture without a face, or one that cannot be read, becomes a rejected row.
 
     Args:
-        params: All parameters; `detect.<domain>` and `engine` are read.
+        params: All parameters; `detect.<domain>`, `engine` and `paths.blocklist` are read.
         domain: Whose detector is used, photo or manga.
         src: Folder with pictures and their manifest; only read.
         dst: Folder to write, replaced as a whole.
@@ -60,8 +61,9 @@ def detect(params: Params, domain: Domain, src: Path, dst: Path) -> DetectReport
     """
     limits, name = params.detect.of(domain), f"detect {domain}"
     work = WorkFolder(dst, name, limits)
+    blocklist = load_blocklist(Path(params.paths.blocklist))
     find = functools.partial(_find_faces, src.absolute(), limits)
-    total = work.run(find, lambda: iter_kept(src), params.engine)
+    total = work.run(find, lambda: blocklist.allowed(iter_kept(src)), params.engine)
     if not total:
         work.remove()
         raise DatasetError(f"no kept pictures in {src}", f"run `anymus scrape` for {domain}")

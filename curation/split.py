@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from anymus.blocklist import load_blocklist
 from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import atomic_folder
 from anymus.manifest import (
@@ -69,7 +70,8 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
     are tar shards.
 
     Args:
-        params: All parameters; `split`, `shards`, `seed` and `paths.overrides` are read.
+        params: All parameters; `split`, `shards`, `seed`, `paths.overrides` and `paths.blocklist`
+            are read.
         src: Folder of `dedupe`, with a folder for photo and one for manga; only read.
         dst: Folder to write, replaced as a whole.
 
@@ -116,11 +118,12 @@ class Sides:
 
     def __init__(self, params: Params, folder: Path, overrides: Overrides) -> None:
         self._folder = folder
+        self._blocklist = load_blocklist(Path(params.paths.blocklist))
         kinds = (*_KINDS, *params.split.group_by)
         values = [array("Q") for _ in kinds]
         ids = bytearray()
         wishes: dict[int, str] = {}
-        for index, row in enumerate(iter_kept(folder)):
+        for index, row in enumerate(self._faces()):
             for kind, column in zip(kinds, values, strict=True):
                 column.append(_digest(kind, getattr(row, kind)))
             ids += bytes.fromhex(row.group or row.id)
@@ -139,9 +142,12 @@ class Sides:
             self.is_test[group] = drawn if wish is None else wish == "test"
             self.moved += wish is not None and drawn != (wish == "test")
 
+    def _faces(self) -> Iterator[ImageRecord]:
+        return self._blocklist.allowed(iter_kept(self._folder))
+
     def rows(self) -> Iterator[ImageRecord]:
         """Yield the kept rows with their group and side; `file` is the path from here."""
-        for index, row in enumerate(iter_kept(self._folder)):
+        for index, row in enumerate(self._faces()):
             yield row.model_copy(
                 update={
                     "group": bytes(self._names[index]).hex(),

@@ -7,31 +7,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from anymus.errors import ParamsError
 from anymus.options import (
     DEFAULT_PARAMS,
     DomainName,
     JsonOption,
     ParamsOption,
     SetOption,
-    print_report,
     resolve_params,
     write_metrics,
 )
 
 if TYPE_CHECKING:
-    from anymus.params import Params
-
-    from .report import ScrapeReport
+    from .sites import Recipe
 
 _PANEL = "Collect"
-_FOLDER = "folder"
+
+sites_app = typer.Typer(invoke_without_command=True)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
-    for command in (scrape, sites):
+    for command in (scrape, forget):
         app.command(rich_help_panel=_PANEL)(command)
+    app.add_typer(sites_app, name="sites", rich_help_panel=_PANEL)
 
 
 def scrape(
@@ -39,44 +37,79 @@ def scrape(
     site: Annotated[
         str | None,
         typer.Argument(
-            help="A site of `anymus sites`, a recipe.yaml, or `folder`; none: --domain's own site."
+            help="A site of `anymus sites`, a recipe.yaml, or `folder`, `list` or `dvc`;"
+            " none: --domain's own site."
         ),
     ] = None,
-    path: Annotated[Path | None, typer.Argument(help="With `folder`: the folder to take.")] = None,
+    path: Annotated[
+        str | None,
+        typer.Argument(
+            help="With `folder`: the folder to take. With `list`: a txt, csv, jsonl or parquet file"
+            " of URLs. With `dvc`: a repository's URL or path."
+        ),
+    ] = None,
     domain: Annotated[
-        DomainName | None, typer.Option(help="With `folder`, or alone: photo or manga.")
+        DomainName | None,
+        typer.Option(help="With `folder`, `list`, `dvc`, or alone: photo or manga."),
     ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder to fill.", show_default="<paths.raw>/<domain>"),
     ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(help="Words for a site's {query}; short for -S scrape.queries.DOMAIN=WORDS."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Most pictures; short for -S scrape.max_pictures=N.")
+    ] = None,
+    is_dry: Annotated[
+        bool, typer.Option("--dry-run", help="Read the pages, list the pictures, fetch none.")
+    ] = False,
+    is_refresh: Annotated[
+        bool, typer.Option("--refresh", help="Ask whether what is there already has changed.")
+    ] = False,
     credits_file: Annotated[
         Path | None,
         typer.Option("--credits", help="With `folder`: CSV with path, author, licence, group ..."),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Most pictures; short for -S scrape.max_pictures=N.")
+    folder: Annotated[
+        str | None, typer.Option("--from", help="With `dvc`: the folder in the repository.")
+    ] = None,
+    rev: Annotated[
+        str | None, typer.Option(help="With `dvc`: a tag, branch or commit; none: as it is now.")
     ] = None,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
 ) -> None:
-    """Collect pictures from a site or a folder, with where each comes from."""
-    limits = [] if limit is None else [f"scrape.max_pictures={limit}"]
-    resolved = resolve_params(params, [*(overrides or []), *limits])
-    if site == _FOLDER:
-        report = _scrape_folder(resolved, path, domain, output, credits_file)
-    elif path is not None or credits_file is not None:
-        raise ParamsError("PATH and --credits go with `anymus scrape folder`", "leave them out")
-    else:
-        report = _scrape_site(resolved, site, domain, output)
+    """Collect pictures from a site, a list, a folder or a DVC repository, with their origins.
+
+    A crawl that was stopped goes on where it was when it is run again.
+    """
+    from .choices import Choice, collect, list_ahead
+    from .summary import print_ahead, print_summary
+
+    settings = [] if limit is None else [f"scrape.max_pictures={limit}"]
+    choice = Choice(site, path, domain.value if domain else None, output, credits_file, folder, rev)
+    if query is not None:
+        loaded = resolve_params(params, overrides)
+        settings.append(f"scrape.queries.{choice.domain_of(loaded)}={json.dumps(query)}")
+    resolved = resolve_params(params, [*(overrides or []), *settings])
+    if is_dry:
+        print_ahead(list_ahead(resolved, choice), is_json=is_json)
+        return
+    report = collect(resolved, choice, is_refresh=is_refresh)
     if output is None:
         write_metrics(resolved, f"scrape_{report.domain}", report)
-    print_report(report, is_json)
+    print_summary(report, is_json=is_json)
 
 
-def sites(is_json: JsonOption = False) -> None:
-    """List the sites that have a recipe, with their licences and terms."""
+@sites_app.callback()
+def sites(context: typer.Context, is_json: JsonOption = False) -> None:
+    """List the sites that have a recipe, with their licences and terms; `check` tries one."""
+    if context.invoked_subcommand is not None:
+        return
     from .job import PUBLIC_DEMO_URL
     from .sites import list_sites, load_recipe
 
@@ -85,6 +118,44 @@ def sites(is_json: JsonOption = False) -> None:
         rows = [recipe.model_dump(mode="json") for recipe in recipes]
         sys.stdout.write(json.dumps(rows, indent=2, ensure_ascii=False) + "\n")
         return
+    _print_sites(recipes)
+
+
+@sites_app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A site of `anymus sites`, or a recipe.yaml.")],
+    url: Annotated[
+        str | None, typer.Option(help="Another page of the site than its first.")
+    ] = None,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Fetch one page of a site and show what each selector of its recipe finds."""
+    from .check import check_site
+    from .summary import print_check
+
+    found = check_site(resolve_params(params, overrides), name, url)
+    print_check(found, is_json=is_json)
+    found.require_matches()
+
+
+def forget(
+    what: Annotated[str, typer.Argument(help="A picture's URL, its SHA-256, or an author's name.")],
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Remove a picture, or all of an author, with all that was made of it; never take it again."""
+    from .forget import forget as run
+    from .summary import print_forgotten
+
+    forgotten = run(resolve_params(params, overrides), what, is_dry=is_dry)
+    print_forgotten(forgotten, is_json=is_json)
+
+
+def _print_sites(recipes: "list[Recipe]") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -96,43 +167,3 @@ def sites(is_json: JsonOption = False) -> None:
             recipe.name, recipe.domain, recipe.description, recipe.licence_note, recipe.terms_url
         )
     Console().print(table)
-
-
-def _scrape_site(
-    params: "Params", site: str | None, domain: DomainName | None, output: Path | None
-) -> "ScrapeReport":
-    from .scrape import scrape as run
-    from .sites import load_recipe
-
-    if site is None:
-        if domain is None:
-            raise ParamsError(
-                "neither a site nor a domain is given",
-                "`anymus sites` lists the sites; `--domain photo` takes scrape.sources.photo",
-            )
-        site = str(getattr(params.scrape.sources, domain.value))
-    recipe = load_recipe(site)
-    if domain is not None and recipe.domain != domain.value:
-        raise ParamsError(
-            f"{recipe.name} is a site of domain {recipe.domain}, not {domain.value}",
-            "choose another site, or leave --domain out",
-        )
-    return run(params, site, output or Path(params.paths.raw) / recipe.domain)
-
-
-def _scrape_folder(
-    params: "Params",
-    path: Path | None,
-    domain: DomainName | None,
-    output: Path | None,
-    credits_file: Path | None,
-) -> "ScrapeReport":
-    from .folder import scrape_folder as run
-
-    if path is None or domain is None:
-        raise ParamsError(
-            "`anymus scrape folder` needs a folder and its domain",
-            "anymus scrape folder PATH --domain photo",
-        )
-    dst = output or Path(params.paths.raw) / domain.value
-    return run(params, path, domain.value, dst, credits_file)

@@ -14,11 +14,20 @@ from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from twisted.python.failure import Failure
 
+from .addresses import PublicAddressResolver
 from .job import CrawlJob, CrawlOutcome, Ending, send
-from .middlewares import PublicAddressResolver
-from .pipelines import record_answer
 from .settings import build_settings
+from .spiders.api import ApiSpider
 from .spiders.gallery import GallerySpider
+from .spiders.listing import ListSpider
+from .spiders.source import SourceSpider
+
+_SPIDERS: dict[str, type[SourceSpider]] = {
+    "gallery": GallerySpider,
+    "api": ApiSpider,
+    "list": ListSpider,
+}
+_PROGRESS_EVERY_S = 0.5
 
 
 def main() -> None:
@@ -29,28 +38,53 @@ def main() -> None:
 
 
 def run_crawl(job: CrawlJob) -> CrawlOutcome:
-    """Crawl one recipe into the job's folder and return how it ended. Runs once a process."""
+    """Crawl one recipe into the job's state and return how it ended. Runs once a process."""
     PublicAddressResolver.is_demo = job.recipe.is_demo
     process = AsyncCrawlerProcess(build_settings(job))
-    crawler = process.create_crawler(GallerySpider)
+    crawler = process.create_crawler(_SPIDERS[job.recipe.kind])
     fault = _Fault(crawler)
+    _Progress(crawler)
     task = process.crawl(crawler, job=job)
     process.start()
     spider = crawler.spider
-    if not isinstance(spider, GallerySpider):
-        error = None if task.cancelled() else task.exception()
+    error = None if task.cancelled() or not task.done() else task.exception()
+    if error is not None or not isinstance(spider, SourceSpider):
         return CrawlOutcome(ending="failed", detail=f"{error or 'it never started'}", pages=0)
-    for answer in spider.give_up():
-        record_answer(job, answer)
-    detail = fault.text or spider.mismatch or ""
+    if fault.text is None:
+        for answer in spider.give_up():
+            spider.recorder.record(answer)
     reason, url = spider.start_failure or (None, None)
     return CrawlOutcome(
         ending=_name_ending(crawler, spider, fault.text),
-        detail=detail,
+        detail=fault.text or spider.mismatch or "",
         pages=spider.pages,
+        fetched=spider.fetched,
         start_failure=reason,
         start_url=url,
     )
+
+
+class _Progress:
+    """Says how far the crawl is, twice a second while it runs."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._task: asyncio.Task[None] | None = None
+        crawler.signals.connect(self._start, signals.spider_opened)
+        crawler.signals.connect(self._stop, signals.spider_closed)
+
+    def _start(self) -> None:
+        self._task = asyncio.ensure_future(self._run())
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        send("progress", self._crawler.spider.progress())  # type: ignore[union-attr]
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_EVERY_S)
+            send("progress", self._crawler.spider.progress())  # type: ignore[union-attr]
 
 
 class _Fault:
@@ -72,7 +106,7 @@ class _Fault:
         self._closing = asyncio.ensure_future(closing)
 
 
-def _name_ending(crawler: Crawler, spider: GallerySpider, fault: str | None) -> Ending:
+def _name_ending(crawler: Crawler, spider: SourceSpider, fault: str | None) -> Ending:
     assert crawler.stats is not None
     reason = crawler.stats.get_value("finish_reason")
     if fault:

@@ -5,46 +5,54 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from anymus.blocklist import REASON, Blocklist, load_blocklist
 from anymus.engine import Failure, map_items
 from anymus.errors import DatasetError, ImageError, ParamsError
-from anymus.files import (
-    atomic_folder,
-    content_path,
-    sha256_bytes,
-    walk_files,
-    walk_images,
-    write_bytes,
-)
-from anymus.manifest import Domain, ImageRecord
+from anymus.files import atomic_folder, sha256_bytes, walk_files, walk_images
+from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, iter_manifest
 from anymus.params import Params, ScrapeParams
 from anymus.progress import log, track
+from anymus.shards import read_stored, size_stored
 
 from .report import ScrapeReport, finish, require_own_folder
-from .storing import check_picture
+from .storing import check_picture, store_picture
 
 CREDITS_NAMES = ("credits.csv", "manifest.csv")
 CREDIT_COLUMNS = ("title", "author", "licence", "licence_url", "group")
-_SITE = "folder"
+# What a manifest of an earlier collection says of where a picture comes from.
+_ORIGIN_FIELDS = (
+    "site", "url", "asked_url", "source_path", "page_url", "title", "author", "licence",
+    "licence_url", "fetched_at", "headers", "group",
+)  # fmt: skip
 
 Credits = dict[Path, dict[str, str]]
 
 
 def scrape_folder(
-    params: Params, source: Path, domain: Domain, dst: Path, credits_file: Path | None = None
+    params: Params,
+    source: Path,
+    domain: Domain,
+    dst: Path,
+    credits_file: Path | None = None,
+    *,
+    site: str = "folder",
 ) -> ScrapeReport:
     """Copy a folder's pictures into `dst` by content name and write their manifest.
 
     The source is only read. Subfolders are walked; hidden files are left out, and files that are no
-    pictures by their suffix are counted in the log.
+    pictures by their suffix are counted in the log. Where a subfolder has a `manifest.jsonl` of an
+    earlier collection, its pictures (in tar shards, too) come with all that it says of them, and so
+    do its rows of what was left out: parts of one crawl are gathered so.
 
     Args:
-        params: All parameters; `scrape` and `engine` are used.
+        params: All parameters; `scrape`, `engine` and `paths.blocklist` are used.
         source: The folder to read.
         domain: photo or manga.
         dst: The folder to fill; it is replaced as a whole at the end.
         credits_file: CSV with a `path` column (relative to the CSV or to the source) and any of
             title, author, licence, licence_url, group. None: the source's credits.csv or
             manifest.csv, if it has one.
+        site: What rows without a site of their own are said to come from.
 
     Raises:
         ParamsError: `source` is no folder, `dst` overlaps it or holds other things, or the credits
@@ -54,8 +62,10 @@ def scrape_folder(
     """
     _require_apart(source, dst)
     require_own_folder(dst)
-    paths = list(walk_images(source))
-    others = sum(1 for _ in walk_files(source)) - len(paths)
+    listed, left_out = _read_manifests(source)
+    plain = [path for path in walk_images(source) if path not in listed]
+    paths = sorted([*listed, *plain])
+    others = sum(1 for _ in walk_files(source)) - len(plain)
     if not paths:
         raise DatasetError(
             f"no picture in {source} ({others} other files)", "give a folder of png, jpg or webp"
@@ -64,21 +74,57 @@ def scrape_folder(
     limits = params.scrape
     chosen = paths[: limits.max_pictures]
     all_credits = _find_credits(source, credits_file)
+    blocklist = load_blocklist(Path(params.paths.blocklist))
     with atomic_folder(dst) as filling:
-        outcomes = map_items(partial(_take, filling, limits), chosen, params.engine)
-        rows = []
+        work = partial(_take, filling, limits, blocklist)
+        outcomes = map_items(work, chosen, params.engine)
+        rows = [row.model_copy(update={"domain": domain}) for row in left_out]
         for path, outcome in zip(chosen, track(outcomes, "copy", len(chosen)), strict=True):
-            row = _row_of(path.relative_to(source), domain, outcome)
-            rows.append(row.model_copy(update=all_credits.get(path.resolve(), {})))
+            origin: dict[str, object] = {"domain": domain, "site": site}
+            if path in listed:
+                origin |= _origin_of(listed[path])
+            else:
+                origin["source_path"] = path.relative_to(source).as_posix()
+            origin |= all_credits.get(path.resolve(), {})
+            row = _row_of(path, source, outcome, origin)
+            is_blocked = row.is_kept and blocklist.blocks(row)
+            rows.append(_without_file(row, filling) if is_blocked else row)
         return finish(
             rows,
             filling,
+            filling,
             dst,
-            site=_SITE,
+            site=site,
             domain=domain,
-            max_rejected_share=limits.max_rejected_share,
+            params=params,
             is_complete=len(chosen) == len(paths),
         )
+
+
+def _read_manifests(source: Path) -> tuple[dict[Path, ImageRecord], list[ImageRecord]]:
+    """Return the kept rows of all manifests below a folder by their files, and the other rows."""
+    if not source.is_dir():
+        return {}, []
+    kept: dict[Path, ImageRecord] = {}
+    others = []
+    for path in walk_files(source):
+        if path.name == MANIFEST_NAME:
+            for row in iter_manifest(path.parent):
+                if row.is_kept and row.file:
+                    kept[path.parent / row.file] = row
+                elif row.reason != "same_bytes":
+                    others.append(row)
+    return kept, others
+
+
+def _origin_of(row: ImageRecord) -> dict[str, object]:
+    values = {name: getattr(row, name) for name in _ORIGIN_FIELDS}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _without_file(row: ImageRecord, folder: Path) -> ImageRecord:
+    (folder / str(row.file)).unlink(missing_ok=True)
+    return row.reject(REASON).model_copy(update={"file": None})
 
 
 def _require_apart(source: Path, dst: Path) -> None:
@@ -91,18 +137,15 @@ def _require_apart(source: Path, dst: Path) -> None:
         )
 
 
-def _take(folder: Path, limits: ScrapeParams, path: Path) -> ImageRecord:
+def _take(folder: Path, limits: ScrapeParams, blocklist: Blocklist, path: Path) -> ImageRecord:
     """Copy one picture into the folder and return a row of its facts."""
     content = _read(path, limits.max_picture_bytes)
-    facts = check_picture(content, limits.min_side_px)
-    sha256 = sha256_bytes(content)
-    file = content_path(sha256, facts.suffix)
-    if not (folder / file).exists():
-        write_bytes(folder / file, content)
+    facts = check_picture(content, limits)
+    sha256, file = store_picture(content, facts, folder, blocklist)
     return ImageRecord(
         id=sha256,
         domain="photo",
-        file=file.as_posix(),
+        file=file,
         format=facts.format,
         size_bytes=len(content),
         width_px=facts.width_px,
@@ -112,20 +155,22 @@ def _take(folder: Path, limits: ScrapeParams, path: Path) -> ImageRecord:
 
 def _read(path: Path, max_bytes: int) -> bytes:
     try:
-        size_bytes = path.stat().st_size
+        size_bytes = size_stored(path)
         if size_bytes > max_bytes:
             raise ImageError(f"{path}: {size_bytes} bytes", reason="too_many_bytes")
-        return path.read_bytes()
+        return read_stored(path)
     except OSError as error:
         raise ImageError(f"cannot open {path}: {error.strerror}", reason="unreadable") from error
 
 
-def _row_of(relative: Path, domain: Domain, outcome: ImageRecord | Failure[Path]) -> ImageRecord:
-    origin = {"domain": domain, "site": _SITE, "source_path": relative.as_posix()}
+def _row_of(
+    path: Path, source: Path, outcome: ImageRecord | Failure[Path], origin: dict[str, object]
+) -> ImageRecord:
     if isinstance(outcome, Failure):
+        relative = path.relative_to(source).as_posix()
         log.info("%s: %s", relative, outcome.message)
-        own_id = sha256_bytes(relative.as_posix().encode())
-        row = ImageRecord(id=own_id, domain=domain, file=None).reject(outcome.reason)
+        own_id = sha256_bytes(relative.encode())
+        row = ImageRecord(id=own_id, domain="photo", file=None).reject(outcome.reason)
         return row.model_copy(update=origin)
     return outcome.model_copy(update=origin)
 

@@ -4,133 +4,25 @@ A refusal is a `RefusedRequestError` with the one-word reason that the manifest 
 """
 
 import asyncio
-import ipaddress
-import logging
+import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from protego import Protego
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError, IgnoreRequest
 from scrapy.http import Response
-from scrapy.http.request import NO_CALLBACK
-from scrapy.resolver import CachingThreadedResolver
-from twisted.internet.base import ReactorBase
-from twisted.internet.defer import Deferred
-from twisted.internet.error import DNSLookupError
 
+from .job import Note, send
 from .opt_outs import find_opt_out_in_headers
-from .sites import Recipe
+from .page_cache import IS_PICTURE_KEY, IS_RULE_KEY
+from .refusals import RefusedRequestError
 
-ROBOTS_AGENT = "Anymus"
-MAX_ROBOTS_BYTES = 512 * 1024
-MAX_CRAWL_DELAY_S = 60.0
-IS_ROBOTS_KEY = "anymus_is_robots"
-IS_PICTURE_KEY = "anymus_is_picture"
-_TOO_MANY_REQUESTS = 429
-_SERVER_ERRORS = range(500, 600)
-
-log = logging.getLogger(__name__)
-
-
-class RefusedRequestError(IgnoreRequest):
-    """A request that is not made, or an answer that is not used, for a reason of one word."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-class PublicAddressResolver(CachingThreadedResolver):
-    """The resolver of every connection: it gives no address that a crawl must not dial.
-
-    Literals, odd spellings such as 0x7f.1, redirects and names that change their address all pass
-    here, and the address checked is the address dialled. IPv4 only.
-    """
-
-    is_demo = False
-    refused_hosts: set[str] = set()  # noqa: RUF012 - one resolver a process, shared on purpose
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler, reactor: ReactorBase) -> "PublicAddressResolver":
-        """Return the resolver of a crawl process."""
-        resolver: PublicAddressResolver = super().from_crawler(crawler, reactor)
-        return resolver
-
-    def getHostByName(  # noqa: N802 - Twisted's name
-        self, name: str, timeout: Any = ()
-    ) -> "Deferred[str]":
-        """Return the address of a host, or fail if it is not one for this crawl."""
-        return super().getHostByName(name, timeout).addCallback(self._check, name)
-
-    def _check(self, address: str, name: str) -> str:
-        if not may_dial(address, is_demo=self.is_demo):
-            self.refused_hosts.add(name)
-            raise DNSLookupError(f"{name}: address {address} is not public")
-        return address
-
-
-def may_dial(address: str, *, is_demo: bool) -> bool:
-    """Say whether a crawl may connect to an IP address: loopback for a demo, else public ones."""
-    ip = ipaddress.ip_address(address)
-    if is_demo:
-        return ip.is_loopback
-    return ip.is_global and not ip.is_multicast
-
-
-class AddressMiddleware:
-    """Refuses other schemes, private addresses and hosts that the recipe does not name.
-
-    It looks at every request, start pages and redirects included, and no request can switch it off.
-    """
-
-    def __init__(self, recipe: Recipe) -> None:
-        self._recipe = recipe
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "AddressMiddleware":
-        """Return the middleware for the crawl's recipe."""
-        return cls(crawler.spider.job.recipe)  # type: ignore[union-attr]
-
-    def process_request(self, request: Request) -> None:
-        """Let the request pass.
-
-        Raises:
-            RefusedRequestError: It must not be made.
-        """
-        reason = self.find_refusal(request.url, is_robots=IS_ROBOTS_KEY in request.meta)
-        if reason:
-            raise RefusedRequestError(reason)
-
-    def find_refusal(self, url: str, *, is_robots: bool = False) -> str | None:
-        """Return why a URL must not be asked for, or None."""
-        parts = urlsplit(url)
-        host = (parts.hostname or "").rstrip(".")
-        if parts.scheme not in ("http", "https") or not host:
-            return "scheme"
-        if _is_literal(host) and not may_dial(host, is_demo=self._recipe.is_demo):
-            return "private_address"
-        if not is_robots and not _is_on_site(host, self._recipe.allowed_domains):
-            return "off_site"
-        return None
-
-
-class RefusedHostMiddleware:
-    """Turns a host that the resolver refused into a refusal, before anything tries again."""
-
-    def process_exception(self, request: Request, exception: Exception) -> None:
-        """Leave other failures as they are.
-
-        Raises:
-            RefusedRequestError: The host's address is not one for this crawl.
-        """
-        host = urlsplit(request.url).hostname
-        is_refused = host in PublicAddressResolver.refused_hosts
-        if is_refused and isinstance(exception, CannotResolveHostError):
-            raise RefusedRequestError("private_address")
+_PAUSING = frozenset({429, 503})
+_FIRST_PAUSE_S = 1.0
+_MARGIN_S = 0.1
 
 
 class OptOutMiddleware:
@@ -142,7 +34,7 @@ class OptOutMiddleware:
         Raises:
             RefusedRequestError: Its headers opt out; the reason is `opt_out_` and the directive.
         """
-        if IS_ROBOTS_KEY in request.meta:
+        if IS_RULE_KEY in request.meta:
             return response
         reason = find_opt_out_in_headers(
             _header_lines(response), is_picture=IS_PICTURE_KEY in request.meta
@@ -152,109 +44,147 @@ class OptOutMiddleware:
         return response
 
 
-@dataclass(frozen=True, slots=True)
-class RobotsRules:
-    """What a host's robots.txt says: its rules, or why nothing may be fetched."""
+class DryRunMiddleware:
+    """In a dry run, lets everything out but pictures."""
 
-    rules: Protego | None
-    refusal: str | None = None
+    def __init__(self, crawler: Crawler) -> None:
+        self._is_dry = crawler.spider.job.is_dry  # type: ignore[union-attr]
 
-    def find_refusal(self, url: str) -> str | None:
-        """Return why robots.txt forbids a URL, or None."""
-        if self.rules is None:
-            return self.refusal
-        return None if self.rules.can_fetch(url, ROBOTS_AGENT) else "robots"
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "DryRunMiddleware":
+        """Return the middleware of a crawl."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Let the request pass.
+
+        Raises:
+            RefusedRequestError: It is a picture's, and this is a dry run: `would_fetch`.
+        """
+        if self._is_dry and IS_PICTURE_KEY in request.meta:
+            raise RefusedRequestError("would_fetch")
 
 
-class RobotsMiddleware:
-    """Obeys robots.txt by RFC 9309, with one fetch a host that all its requests wait for.
+class BudgetMiddleware:
+    """Counts the bytes that came over the network, and ends the fetching when they are spent."""
 
-    A missing file (4xx) allows everything; a server error or no answer forbids everything.
-    Crawl-delay is acted on, up to a minute.
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._left = crawler.spider.job.limits.max_bytes  # type: ignore[union-attr]
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "BudgetMiddleware":
+        """Return the middleware of a crawl."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Let the request pass.
+
+        Raises:
+            RefusedRequestError: The budget of bytes is spent.
+        """
+        if self._left <= 0:
+            self._crawler.spider.is_over_budget = True  # type: ignore[union-attr]
+            raise RefusedRequestError("over_budget")
+
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Return the response after its bytes were counted."""
+        if "cached" not in response.flags:
+            self._left -= len(response.body)
+        return response
+
+
+class BackOffMiddleware:
+    """Leaves a host alone for as long as its 429 or 503 asks, all its requests together.
+
+    Without a Retry-After the pause doubles each time from one second. A host that asks for more
+    than `scrape.max_pause_s` is not asked again in this run.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._fetches: dict[str, asyncio.Future[RobotsRules]] = {}
-        self._slowed_hosts: set[str] = set()
+        self._max_pause_s = crawler.spider.job.limits.max_pause_s  # type: ignore[union-attr]
+        self._until: dict[str, float] = {}
+        self._strikes: dict[str, int] = {}
+        self._delays: dict[str, float] = {}
+        self._resting: set[str] = set()
 
     @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "RobotsMiddleware":
+    def from_crawler(cls, crawler: Crawler) -> "BackOffMiddleware":
         """Return the middleware of a crawl."""
         return cls(crawler)
 
     async def process_request(self, request: Request) -> None:
-        """Let the request pass once its host's robots.txt is known.
+        """Let the request pass once its host's pause is over.
 
         Raises:
-            RefusedRequestError: robots.txt forbids it or cannot be read.
+            RefusedRequestError: The host asked for a pause that is too long: `rate_limited`.
         """
-        if IS_ROBOTS_KEY in request.meta:
-            return
-        parts = urlsplit(request.url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        if origin not in self._fetches:
-            self._fetches[origin] = asyncio.ensure_future(self._fetch(origin))
-        rules = await asyncio.shield(self._fetches[origin])
-        refusal = rules.find_refusal(request.url)
-        if refusal:
-            raise RefusedRequestError(refusal)
-        if parts.hostname in self._slowed_hosts:
-            request.meta["autothrottle_dont_adjust_delay"] = True
+        key = self._downloader.get_slot_key(request)
+        if key in self._resting:
+            raise RefusedRequestError("rate_limited")
+        while (left_s := self._until.get(key, 0.0) - time.monotonic()) > 0:
+            await asyncio.sleep(left_s)
+        if key in self._delays and key in self._downloader.slots:
+            self._downloader.slots[key].delay = self._delays.pop(key)
 
-    async def _fetch(self, origin: str) -> RobotsRules:
-        request = Request(
-            f"{origin}/robots.txt", meta={IS_ROBOTS_KEY: True}, priority=1000, callback=NO_CALLBACK
-        )
+    def process_response(self, request: Request, response: Response) -> Response:
+        """Return the response; begin a pause if it asks for one."""
+        if "cached" in response.flags:
+            return response
+        key = self._downloader.get_slot_key(request)
+        if response.status not in _PAUSING:
+            if response.status < 400:
+                self._strikes.pop(key, None)
+            return response
+        strikes = self._strikes[key] = self._strikes.get(key, 0) + 1
+        asked_s = read_retry_after(response.headers.get("Retry-After"))
+        pause_s = _FIRST_PAUSE_S * 2 ** (strikes - 1) if asked_s is None else asked_s
+        if pause_s > self._max_pause_s:
+            self._resting.add(key)
+            text = f"{key} asks for a pause of {pause_s:.0f} s: it is left alone in this run"
+            send("note", Note(text=text))
+        else:
+            self._pause(key, request, pause_s + _MARGIN_S)
+        return response
+
+    @property
+    def _downloader(self) -> Any:
         assert self._crawler.engine is not None
-        try:
-            response = await self._crawler.engine.download_async(request)
-        except RefusedRequestError as error:
-            return RobotsRules(None, error.reason)
-        except Exception as error:  # noqa: BLE001 - whatever keeps robots.txt away forbids the host
-            log.info("%s/robots.txt: %s", origin, error)
-            return RobotsRules(None, "robots_unavailable")
-        rules = read_robots(response.status, response.body)
-        if rules.rules is not None:
-            self._slow_down(urlsplit(origin).hostname or "", rules.rules.crawl_delay(ROBOTS_AGENT))
-        return rules
+        return self._crawler.engine.downloader
 
-    def _slow_down(self, host: str, crawl_delay_s: float | None) -> None:
-        delay_s = min(crawl_delay_s or 0.0, MAX_CRAWL_DELAY_S)
-        if delay_s <= self._crawler.settings.getfloat("DOWNLOAD_DELAY"):
+    def _pause(self, key: str, request: Request, pause_s: float) -> None:
+        """Hold what waits in the slot, too: it counts its delay from when it last sent."""
+        self._until[key] = max(self._until.get(key, 0.0), time.monotonic() + pause_s)
+        slot = self._downloader.slots.get(key)
+        if slot is None:
             return
-        assert self._crawler.engine is not None
-        downloader = self._crawler.engine.downloader
-        downloader.per_slot_settings[host] = {"delay": delay_s, "concurrency": 1, "jitter": 0}
-        if host in downloader.slots:
-            downloader.slots[host].delay = delay_s
-        self._slowed_hosts.add(host)
+        self._delays.setdefault(key, slot.delay)
+        latency_s = float(request.meta.get("download_latency", 0.0))
+        slot.delay = max(slot.delay, pause_s + latency_s)
+        asyncio.get_running_loop().call_later(pause_s, self._resume, key)
+
+    def _resume(self, key: str) -> None:
+        is_over = self._until.get(key, 0.0) <= time.monotonic() + _MARGIN_S
+        if is_over and key in self._delays and key in self._downloader.slots:
+            self._downloader.slots[key].delay = self._delays.pop(key)
 
 
-def read_robots(status: int, body: bytes) -> RobotsRules:
-    """Return the rules of a robots.txt response, by its status (RFC 9309, section 2.3.1).
-
-    Too many requests (429) counts as a server error: it says "not now", not "everything".
-    """
-    if status in _SERVER_ERRORS or status == _TOO_MANY_REQUESTS:
-        return RobotsRules(None, "robots_unavailable")
-    text = body[:MAX_ROBOTS_BYTES].decode("utf-8-sig", "replace") if status == 200 else ""
-    return RobotsRules(Protego.parse(text))
+def read_retry_after(value: bytes | None) -> float | None:
+    """Return the seconds that a Retry-After header asks for, given as seconds or as a date."""
+    if value is None:
+        return None
+    text = value.decode("latin-1").strip()
+    if text.isdecimal():
+        return float(text)
+    with suppress(ValueError):
+        until = parsedate_to_datetime(text)
+        until = until if until.tzinfo else until.replace(tzinfo=UTC)
+        return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return None
 
 
 def _header_lines(response: Response) -> Iterable[tuple[str, str]]:
     for name, values in response.headers.items():
         for value in values:
             yield name.decode("latin-1").lower(), value.decode("latin-1")
-
-
-def _is_literal(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_on_site(host: str, allowed_domains: Iterable[str]) -> bool:
-    return any(host == domain or host.endswith(f".{domain}") for domain in allowed_domains)

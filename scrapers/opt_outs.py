@@ -26,11 +26,15 @@ def find_opt_out_in_headers(headers: Iterable[tuple[str, str]], *, is_picture: b
             reason = _find_directive(value, refused)
         elif name == "tdm-reservation" and value.strip() == "1":
             reason = "opt_out_tdm"
-        elif name == "content-usage" and "train-ai=n" in value.replace(" ", "").lower():
+        elif name == "content-usage" and "train-ai=n" in _usages(value):
             reason = "opt_out_train_ai"
         if reason:
             return reason
     return None
+
+
+def _usages(value: str) -> set[str]:
+    return {part.replace(" ", "").lower() for part in value.split(",")}
 
 
 def find_opt_out_in_page(html: str) -> str | None:
@@ -51,11 +55,16 @@ def find_opt_out_in_page(html: str) -> str | None:
 
 
 def _find_directive(value: str, refused: frozenset[str]) -> str | None:
-    robot, separator, rest = value.partition(":")
-    robot = robot.strip().lower()
-    is_scoped = bool(separator) and "," not in robot and robot not in _VALUED
-    if is_scoped and robot not in (USER_AGENT_WORD, "*"):
-        return None
-    directives = (rest if is_scoped else value).split(",")
-    words = sorted(refused.intersection(word.strip().lower() for word in directives))
+    """Return the first opt-out of a directive list; `robot: a, b` speaks to that robot alone."""
+    is_ours = True
+    found = set()
+    for part in value.split(","):
+        robot, separator, rest = part.partition(":")
+        word = part
+        if separator and robot.strip().lower() not in _VALUED:
+            is_ours = robot.strip().lower() in (USER_AGENT_WORD, "*")
+            word = rest
+        if is_ours:
+            found.add(word.strip().lower())
+    words = sorted(refused.intersection(found))
     return f"opt_out_{words[0]}" if words else None

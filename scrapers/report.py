@@ -1,18 +1,27 @@
-"""What a collection returns, and how its rows become a manifest."""
+"""What a collection returns, and how its rows and files become a folder."""
 
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anymus.errors import AnymusError, DatasetError, ParamsError
-from anymus.files import sha256_bytes
+from anymus.files import link_file, sha256_bytes
 from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, count_reasons, write_manifest
+from anymus.params import Params
+from anymus.shards import PictureStore, choose_shards
+
+from .page import write_page
 
 # Reasons that are a choice of ours or of the owner, and no sign of a broken site or folder.
 CHOSEN_REASONS = frozenset(
-    {"licence", "robots", "off_site", "private_address", "same_bytes", "over_budget", "too_small"}
-)
+    {
+        "licence", "robots", "off_site", "scheme", "private_address", "same_bytes", "over_budget",
+        "too_small", "too_many_frames", "unwanted_format", "blocked", "rate_limited",
+        "would_fetch", "already_there",
+    }
+)  # fmt: skip
 
 UNKNOWN_LICENCE = "unknown"
 
@@ -29,8 +38,10 @@ class ScrapeReport:
     pages: int
     authors: int
     is_complete: bool
+    shards: int = 0
     licences: dict[str, int] = field(default_factory=dict)
     rejected: dict[str, int] = field(default_factory=dict)
+    fetched: int | None = None
 
     def as_metrics(self) -> dict[str, int | float | str | bool]:
         """Return the flat figures: the same for the same site and parameters."""
@@ -69,33 +80,50 @@ def settle(rows: Iterable[ImageRecord]) -> list[ImageRecord]:
     """Return the rows with one kept row for the same bytes, by the first URL in their order.
 
     The others become rejected rows, named by the hash of their URL; `parent` is the kept one's id.
+    A row that is given twice, by two crawlers of one crawl, counts once.
     """
-    by_id: defaultdict[str, list[ImageRecord]] = defaultdict(list)
-    settled = []
+    by_id: defaultdict[str, dict[str, ImageRecord]] = defaultdict(dict)
+    settled: dict[tuple[str, str], ImageRecord] = {}
     for row in rows:
         if row.is_kept:
-            by_id[row.id].append(row)
+            by_id[row.id].setdefault(_origin(row), row)
         else:
-            settled.append(row)
+            settled.setdefault((row.id, _origin(row)), row)
+    taken = {_origin(row) for copies in by_id.values() for row in copies.values()}
+    result = [row for row in settled.values() if _origin(row) not in taken]
     for copies in by_id.values():
-        first, *others = sorted(copies, key=_origin)
-        settled.append(first)
-        settled += [_as_copy(row) for row in others]
-    return settled
+        first, *others = sorted(copies.values(), key=_origin)
+        result.append(first)
+        result += [_as_copy(row) for row in others]
+    return result
 
 
 def finish(  # noqa: PLR0913 - the facts of one report
     rows: list[ImageRecord],
+    store: Path,
     folder: Path,
     dst: Path,
     *,
     site: str,
     domain: Domain,
-    max_rejected_share: float,
+    params: Params,
     pages: int = 0,
     is_complete: bool = True,
+    fetched: int | None = None,
 ) -> ScrapeReport:
-    """Write the manifest into `folder` and return the report of what will lie in `dst`.
+    """Fill `folder` with pictures, manifest and page; return the report of what will lie in `dst`.
+
+    Args:
+        rows: All rows, as they came.
+        store: Where the kept rows' files lie; it is left as it is unless it is `folder` itself.
+        folder: The folder to fill.
+        dst: What the folder will be called.
+        site: The source's name.
+        domain: photo or manga.
+        params: All parameters; `scrape.max_rejected_share` and `shards` are used.
+        pages: How many pages were read.
+        is_complete: Whether no budget cut the collection short.
+        fetched: How many pictures came over the network in this run.
 
     Raises:
         DatasetError: No picture is left.
@@ -106,8 +134,12 @@ def finish(  # noqa: PLR0913 - the facts of one report
     rejected = count_reasons(settled)
     if not kept:
         raise DatasetError(f"{site}: no picture was kept ({_in_words(rejected)})", _hint(rejected))
-    _require_share(site, len(kept), rejected, max_rejected_share)
+    _require_share(site, len(kept), rejected, params.scrape.max_rejected_share)
+    shards = choose_shards(len(kept), params.shards.above, params.shards.pictures)
+    kept = _place(kept, store, folder, shards)
+    settled = [row for row in settled if not row.is_kept] + kept
     write_manifest(folder, settled)
+    write_page(folder, settled, site)
     return ScrapeReport(
         site=site,
         domain=domain,
@@ -117,9 +149,31 @@ def finish(  # noqa: PLR0913 - the facts of one report
         pages=pages,
         authors=len({row.author for row in kept if row.author}),
         is_complete=is_complete,
+        shards=shards,
         licences=dict(Counter(row.licence or UNKNOWN_LICENCE for row in kept)),
         rejected=rejected,
+        fetched=fetched,
     )
+
+
+def _place(kept: list[ImageRecord], store: Path, folder: Path, shards: int) -> list[ImageRecord]:
+    """Put the kept files into the folder, as links or in shards, and return their rows."""
+    if not shards and store == folder:
+        return kept
+    if not shards:
+        for row in kept:
+            (folder / str(row.file)).parent.mkdir(parents=True, exist_ok=True)
+            link_file(store / str(row.file), folder / str(row.file))
+        return kept
+    packed = []
+    with PictureStore(folder, shards) as pictures:
+        for row in sorted(kept, key=lambda row: row.id):
+            file = pictures.take(row.id, store / str(row.file))
+            packed.append(row.model_copy(update={"file": file}))
+    if store == folder:
+        for part in {str(row.file).split("/")[0] for row in kept}:
+            shutil.rmtree(folder / part)
+    return packed
 
 
 def _require_share(site: str, kept: int, rejected: dict[str, int], max_share: float) -> None:
@@ -145,7 +199,7 @@ def _as_copy(row: ImageRecord) -> ImageRecord:
 
 
 def _origin(row: ImageRecord) -> str:
-    return row.url or row.source_path or ""
+    return row.asked_url or row.url or row.source_path or ""
 
 
 def _in_words(rejected: dict[str, int]) -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -10,60 +11,101 @@ from pathlib import Path
 from typing import IO
 
 from anymus.errors import AnymusError, DatasetError, ParamsError, PolicyError
-from anymus.files import atomic_folder
-from anymus.manifest import ImageRecord
+from anymus.files import atomic_folder, sha256_bytes
+from anymus.manifest import ImageRecord, read_manifest
 from anymus.params import Params
 from anymus.progress import log
 
-from .job import JOURNAL_NAME, CrawlJob, CrawlOutcome, CrawlProgress
+from .job import DRY_RUN_NAME, CrawlJob, CrawlOutcome, CrawlProgress, Note
+from .meter import Meter, measure
 from .report import ScrapeReport, finish, is_chosen, require_own_folder
 from .sites import Recipe, load_recipe
+from .state import CrawlState, Entry, open_state
 
 _GRACE_S = 2.0
 _STDERR_LINES = 5
 
 
-def scrape(params: Params, site: str, dst: Path) -> ScrapeReport:
-    """Crawl a site's recipe into `dst`: `manifest.jsonl` and the pictures' original bytes.
+def scrape(
+    params: Params, site: str | Recipe, dst: Path, *, is_refresh: bool = False
+) -> ScrapeReport:
+    """Crawl a site's recipe into `dst`: `manifest.jsonl`, the pictures' original bytes, a page.
 
     Pictures are named by their SHA-256. `dst` is replaced as a whole at the end; until then, and
-    after a failure, it stays as it was. The demo site is started and stopped for its recipes.
+    after a failure, it stays as it was. What was collected is kept beside it (`scrapers/state.py`),
+    so that a crawl that was stopped, or killed, goes on where it was, and a finished one asks for
+    no picture again. The demo site is started and stopped for its recipes.
 
     Args:
-        params: All parameters; `scrape`, `seed` and `engine` are used.
-        site: The name of a shipped recipe, or the path of a recipe ending in .yaml.
+        params: All parameters; `scrape`, `seed`, `engine` and `paths.blocklist` are used.
+        site: The name of a shipped recipe, the path of a recipe ending in .yaml, or a recipe.
         dst: The folder to fill.
+        is_refresh: Ask whether what is known has changed (ETag, Last-Modified).
 
     Raises:
         ParamsError: The site is unknown, the contact is malformed, or `dst` holds other things.
         PolicyError: The contact is missing, or the owner's rules forbid the start page.
         DatasetError: The pages do not match the recipe, or no picture was kept.
-        AnymusError: The demo site's port is in use, or too many pictures are unusable.
+        AnymusError: Another crawl fills `dst`, the demo site's port is in use, the disk is full, or
+            too many pictures are unusable.
     """
-    recipe = load_recipe(site)
-    user_agent = build_user_agent(recipe, params.scrape.contact)
+    recipe = prepare_recipe(params, site)
     require_own_folder(dst)
-    with _site_of(params, recipe) as base_url, atomic_folder(dst) as partial:
-        job = CrawlJob(
-            recipe=recipe.at(base_url or ""),
-            limits=params.scrape,
-            user_agent=user_agent,
-            folder=str(partial),
-            base_url=base_url,
-        )
+    with _prepare(params, recipe, dst, is_refresh=is_refresh) as (state, job):
         outcome = _crawl(job)
-        rows = _read_journal(partial / JOURNAL_NAME)
         _require_success(recipe, outcome)
-        return finish(
-            rows,
-            partial,
-            dst,
-            site=recipe.name,
-            domain=recipe.domain,
-            max_rejected_share=params.scrape.max_rejected_share,
-            pages=outcome.pages,
-            is_complete=outcome.ending == "complete",
-        )
+        if job.limits.queue is not None:
+            state.wait_to_be_alone()
+        if not state.is_running(job.run):  # another crawler of the same queue has finished it
+            return _report_of(recipe, dst, outcome)
+        with atomic_folder(dst) as partial:
+            report = finish(
+                state.rows_of(job.run),
+                state.store,
+                partial,
+                dst,
+                site=recipe.name,
+                domain=recipe.domain,
+                params=params,
+                pages=outcome.pages,
+                is_complete=outcome.ending == "complete",
+                fetched=outcome.fetched,
+            )
+        state.end_run()
+        return report
+
+
+def dry_run(params: Params, site: str | Recipe, dst: Path) -> list[ImageRecord]:
+    """Return what `scrape` would do with each picture, after reading pages and no picture.
+
+    The reason of a row says it: `would_fetch`, `already_there`, or why it would be refused. Pages
+    that are read are kept for the crawl; `dst` is not touched.
+
+    Raises:
+        AnymusError: As `scrape`.
+    """
+    recipe = prepare_recipe(params, site)
+    require_own_folder(dst)
+    with _prepare(params, recipe, dst, is_dry=True) as (state, job):
+        path = state.folder / DRY_RUN_NAME
+        path.unlink(missing_ok=True)
+        outcome = _crawl(job)
+        _require_success(recipe, outcome)
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        path.unlink(missing_ok=True)
+        return [Entry.model_validate_json(line).row for line in lines]
+
+
+def prepare_recipe(params: Params, site: str | Recipe) -> Recipe:
+    """Return a source's recipe with the words it is asked for filled in.
+
+    Raises:
+        ParamsError: The site is unknown, or its recipe takes no words.
+    """
+    recipe = load_recipe(site) if isinstance(site, str) else site
+    queries = params.scrape.queries
+    words = queries.photo if recipe.domain == "photo" else queries.manga
+    return recipe.asked_for(words)
 
 
 def build_user_agent(recipe: Recipe, contact: str | None) -> str:
@@ -90,8 +132,61 @@ def build_user_agent(recipe: Recipe, contact: str | None) -> str:
     return f"{name} (+{contact})"
 
 
+def hint_of_refusal(recipe: Recipe, reason: str) -> str:
+    """Return what one may do about a start page that must not be fetched."""
+    if reason == "robots" and recipe.api is not None and recipe.api.offered_at is not None:
+        return (
+            f"its owner offers this API to programs at {recipe.api.offered_at}: read that, then"
+            " -S scrape.has_read_api_terms=true"
+        )
+    return "choose another source, or ask its owner"
+
+
 @contextmanager
-def _site_of(params: Params, recipe: Recipe) -> Iterator[str | None]:
+def _prepare(
+    params: Params, recipe: Recipe, dst: Path, *, is_dry: bool = False, is_refresh: bool = False
+) -> Iterator[tuple[CrawlState, CrawlJob]]:
+    """Give the crawl's state and job, with its demo site running if it has one."""
+    user_agent = build_user_agent(recipe, params.scrape.contact)
+    if not recipe.is_demo and urllib.request.getproxies():
+        log.warning("the proxy of the environment is not used: addresses are checked when dialled")
+    is_shared = params.scrape.queue is not None
+    with (
+        open_state(dst, _state_key(params, recipe), is_shared=is_shared) as state,
+        site_of(params, recipe) as base_url,
+    ):
+        what = sha256_bytes(recipe.model_dump_json().encode())
+        run, is_resumed = ("dry", False) if is_dry else state.begin_run(what)
+        if is_resumed:
+            log.info("%s: going on where the last run stopped", recipe.name)
+        blocklist = Path(params.paths.blocklist)
+        yield (
+            state,
+            CrawlJob(
+                recipe=recipe.at(base_url or ""),
+                limits=params.scrape,
+                user_agent=user_agent,
+                folder=str(state.folder),
+                blocklist=str(blocklist.absolute()),
+                run=run,
+                base_url=base_url,
+                is_dry=is_dry,
+                is_refresh=is_refresh,
+            ),
+        )
+
+
+def _state_key(params: Params, recipe: Recipe) -> str:
+    """Return what a state is good for: the demo site's pictures change with what draws them."""
+    if not recipe.needs_demo_site:
+        return "web"
+    from .demo_site.server import name_content
+
+    return name_content(params)
+
+
+@contextmanager
+def site_of(params: Params, recipe: Recipe) -> Iterator[str | None]:
     """Give the URL of a running demo site to recipes that need it, else None."""
     if not recipe.needs_demo_site:
         yield None
@@ -102,6 +197,23 @@ def _site_of(params: Params, recipe: Recipe) -> Iterator[str | None]:
         yield demo_site.base_url
 
 
+def _report_of(recipe: Recipe, dst: Path, outcome: CrawlOutcome) -> ScrapeReport:
+    """Return the report of a folder that another crawler of the same queue has written."""
+    rows = read_manifest(dst)
+    kept = [row for row in rows if row.is_kept]
+    return ScrapeReport(
+        site=recipe.name,
+        domain=recipe.domain,
+        folder=dst,
+        pictures=len(kept),
+        size_bytes=sum(row.size_bytes or 0 for row in kept),
+        pages=outcome.pages,
+        authors=len({row.author for row in kept if row.author}),
+        is_complete=outcome.ending == "complete",
+        fetched=outcome.fetched,
+    )
+
+
 def _crawl(job: CrawlJob) -> CrawlOutcome:
     """Run the crawl in a process of its own and return how it ended.
 
@@ -109,7 +221,7 @@ def _crawl(job: CrawlJob) -> CrawlOutcome:
     """
     command = [sys.executable, "-m", "scrapers.crawl"]
     home = Path(__file__).resolve().parent.parent
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+") as errors, measure(job.recipe.name) as meter:
         process = subprocess.Popen(  # noqa: S603 - our own module
             command,
             cwd=home,
@@ -120,22 +232,25 @@ def _crawl(job: CrawlJob) -> CrawlOutcome:
             start_new_session=True,
         )
         try:
-            outcome = _follow(process, job)
+            outcome = _follow(process, job, meter)
             process.wait()
+        except KeyboardInterrupt:
+            log.warning("stopped: what was collected is kept; run it again to go on")
+            raise
         finally:
             _end(process)
         if outcome is None:
             raise AnymusError(
                 f"the crawl process ended with code {process.returncode}: {_tail(errors)}",
-                "run it again; if it ends again, report the lines above",
+                "run it again: it goes on where it was; if it ends again, report the lines above",
             )
         if outcome.ending == "failed":
             log.debug("%s", _tail(errors))
         return outcome
 
 
-def _follow(process: "subprocess.Popen[str]", job: CrawlJob) -> CrawlOutcome | None:
-    """Hand the job over, log the progress, and return the outcome if one came."""
+def _follow(process: "subprocess.Popen[str]", job: CrawlJob, meter: Meter) -> CrawlOutcome | None:
+    """Hand the job over, show the progress, and return the outcome if one came."""
     assert process.stdin is not None
     assert process.stdout is not None
     outcome = None
@@ -149,9 +264,9 @@ def _follow(process: "subprocess.Popen[str]", job: CrawlJob) -> CrawlOutcome | N
         if kind == "outcome":
             outcome = CrawlOutcome.model_validate_json(text)
         elif kind == "progress":
-            now = CrawlProgress.model_validate_json(text)
-            message = "%s: %d pages, %d pictures, %d rejected"
-            log.info(message, job.recipe.name, now.pages, now.pictures, now.rejected)
+            meter.show(CrawlProgress.model_validate_json(text))
+        elif kind == "note":
+            log.warning("%s: %s", job.recipe.name, Note.model_validate_json(text).text)
     return outcome
 
 
@@ -170,32 +285,27 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 def _require_success(recipe: Recipe, outcome: CrawlOutcome) -> None:
     if outcome.ending == "failed":
-        raise AnymusError(f"the crawl of {recipe.name} failed: {outcome.detail}", "try it again")
+        raise AnymusError(
+            f"the crawl of {recipe.name} failed: {outcome.detail}",
+            "mend that and run it again: what was collected is kept",
+        )
     if outcome.ending == "mismatch":
         raise DatasetError(
             f"the page no longer matches the recipe {recipe.name}: {outcome.detail}",
-            "look at the page and mend the recipe's selector",
+            f"`anymus sites check {recipe.name}` shows what each selector finds",
         )
     if outcome.pages:
         return
-    reason, url = outcome.start_failure or "no answer", outcome.start_url or recipe.start_urls[0]
+    start = recipe.start_urls[0] if recipe.start_urls else recipe.name
+    reason, url = outcome.start_failure or "no answer", outcome.start_url or start
     if is_chosen(reason):
         raise PolicyError(
             f"{recipe.name}: {url} must not be fetched ({reason})",
-            "choose another source, or ask its owner",
+            hint_of_refusal(recipe, reason),
         )
     raise DatasetError(
         f"{recipe.name}: {url} could not be read ({reason})", "look at the site, or try again later"
     )
-
-
-def _read_journal(path: Path) -> list[ImageRecord]:
-    """Return the rows of a journal, and remove it."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    path.unlink()
-    return [ImageRecord.model_validate_json(line) for line in lines]
 
 
 def _tail(errors: IO[str]) -> str:

@@ -1,31 +1,51 @@
 """Scrapy's settings of a crawl: polite and closed by default, whatever the recipe says."""
 
+from pathlib import Path
+
 from .job import CrawlJob
+from .state import PAGES_NAME
 
 MAX_REDIRECTS = 5
+MIN_DELAY_S = 1.0
 
 
 def build_settings(job: CrawlJob) -> dict[str, object]:
     """Return the Scrapy settings of one job."""
-    delay_s = job.limits.loopback_delay_s if job.recipe.is_demo else job.limits.delay_s
     return {
         "USER_AGENT": job.user_agent,
-        **_pace(delay_s, is_throttled=not job.recipe.is_demo),
+        **_pace(job),
         **_limits(job),
         **_guards(),
+        **_cache(job),
         **_components(),
     }
 
 
-def _pace(delay_s: float, *, is_throttled: bool) -> dict[str, object]:
+def _pace(job: CrawlJob) -> dict[str, object]:
+    pace = job.recipe.pace
+    delay_s = max(MIN_DELAY_S, job.limits.delay_s) if pace is None else pace.delay_s
+    if job.recipe.is_demo:
+        delay_s = job.limits.loopback_delay_s
+    concurrency = 1 if pace is None else pace.concurrency
     return {
         "DOWNLOAD_DELAY": delay_s,
         "DOWNLOAD_DELAY_JITTER": 0,  # delay_s is the least, not the mean
-        "CONCURRENT_REQUESTS_PER_DOMAIN": 1,
-        "CONCURRENT_REQUESTS": 4,  # what waits in the downloader is fetched even after a stop
-        "AUTOTHROTTLE_ENABLED": is_throttled,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": concurrency,
+        # What waits in the downloader is fetched even after a stop: a little more than is sent.
+        "CONCURRENT_REQUESTS": concurrency + 3,
+        "AUTOTHROTTLE_ENABLED": not job.recipe.is_demo,
         "AUTOTHROTTLE_START_DELAY": delay_s,
-        "AUTOTHROTTLE_TARGET_CONCURRENCY": 1.0,
+        "AUTOTHROTTLE_TARGET_CONCURRENCY": float(concurrency),
+    }
+
+
+def _cache(job: CrawlJob) -> dict[str, object]:
+    return {
+        "HTTPCACHE_ENABLED": True,
+        "HTTPCACHE_DIR": str(Path(job.folder) / PAGES_NAME),
+        "HTTPCACHE_POLICY": "scrapers.page_cache.PagePolicy",
+        "HTTPCACHE_STORAGE": "scrapers.page_cache.SqlitePageStorage",
+        "ANYMUS_CACHE_S": 0.0 if job.is_refresh else job.limits.cache_s,
     }
 
 
@@ -44,7 +64,7 @@ def _guards() -> dict[str, object]:
     return {
         "DOWNLOAD_HANDLERS": {"file": None, "data": None, "ftp": None, "s3": None},
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "TWISTED_DNS_RESOLVER": "scrapers.middlewares.PublicAddressResolver",
+        "TWISTED_DNS_RESOLVER": "scrapers.addresses.PublicAddressResolver",
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,
         "HTTPPROXY_ENABLED": False,  # behind a proxy the resolver would check the proxy's address
@@ -64,10 +84,13 @@ def _components() -> dict[str, object]:
         "DOWNLOADER_MIDDLEWARES": {
             "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-            "scrapers.middlewares.AddressMiddleware": 50,
+            "scrapers.addresses.AddressMiddleware": 50,
             "scrapers.middlewares.OptOutMiddleware": 60,
-            "scrapers.middlewares.RobotsMiddleware": 100,
-            "scrapers.middlewares.RefusedHostMiddleware": 560,  # sees a failure before the retry
+            "scrapers.robots.RobotsMiddleware": 100,
+            "scrapers.middlewares.DryRunMiddleware": 120,
+            "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry
+            "scrapers.middlewares.BackOffMiddleware": 570,  # and so does this
+            "scrapers.middlewares.BudgetMiddleware": 880,  # what comes from the cache is free
         },
         "SPIDER_MIDDLEWARES": {
             "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,

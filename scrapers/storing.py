@@ -1,25 +1,63 @@
 """What is a picture worth keeping: judged by its bytes, never by its name or its headers."""
 
+from collections.abc import Container
+from pathlib import Path
+
+from anymus.blocklist import REASON, Blocklist
 from anymus.errors import ImageError
-from anymus.images import ImageFacts, decode_rgb, read_facts
+from anymus.files import content_path, sha256_bytes, sha256_file, write_bytes
+from anymus.images import FORMATS, ImageFacts, check_pixels, decode_rgb, read_facts
+from anymus.params import ScrapeParams
+
+WEB_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF"})
 
 
-def check_picture(content: bytes, min_side_px: int) -> ImageFacts:
+def check_picture(
+    content: bytes, limits: ScrapeParams, formats: Container[str] = FORMATS
+) -> ImageFacts:
     """Return the facts of encoded bytes after all their pixels were decoded.
 
     The header is judged first, so that a picture with too many pixels is never decoded.
 
     Raises:
-        ImageError: It is no picture, too large, too small, or cannot be decoded to its end.
+        ImageError: It is no picture of these formats, too large, too small, has too many frames, or
+            cannot be decoded to its end.
     """
     try:
         facts = read_facts(content)
     except OSError as error:  # some headers can only be read to the end of the pixels
         raise ImageError(f"cannot read: {error}", reason="truncated") from error
-    if min(facts.width_px, facts.height_px) < min_side_px:
+    if facts.format not in formats:
+        raise ImageError(f"{facts.format} is not taken", reason="unwanted_format")
+    if min(facts.width_px, facts.height_px) < limits.min_side_px:
         raise ImageError(
-            f"{facts.width_px} x {facts.height_px} pixels: a side is under {min_side_px}",
+            f"{facts.width_px} x {facts.height_px} pixels: a side is under {limits.min_side_px}",
             reason="too_small",
         )
-    decode_rgb(content)
+    if facts.frames > limits.max_frames:
+        raise ImageError(f"{facts.frames} frames", reason="too_many_frames")
+    check_pixels(content)
     return facts
+
+
+def store_picture(
+    content: bytes, facts: ImageFacts, folder: Path, blocklist: Blocklist
+) -> tuple[str, str]:
+    """Store bytes under their content name and return their SHA-256 and the file's path.
+
+    A file that is already there is trusted only if it holds these bytes.
+
+    Raises:
+        ImageError: The picture is blocked, by its bytes or by what it shows.
+        OSError: It cannot be written.
+    """
+    sha256 = sha256_bytes(content)
+    if blocklist.blocks_bytes(sha256) or (
+        blocklist.has_phashes and blocklist.blocks_picture(decode_rgb(content))
+    ):
+        raise ImageError("blocked", reason=REASON)
+    file = content_path(sha256, facts.suffix)
+    path = folder / file
+    if not (path.is_file() and sha256_file(path) == sha256):
+        write_bytes(path, content)
+    return sha256, file.as_posix()

@@ -7,12 +7,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from anymus.params import Params, load_params, read_preset
+from hostile import RECIPE, Hostile, serve_hostile
+
+if TYPE_CHECKING:
+    from scrapers.report import ScrapeReport
 
 ROOT = Path(__file__).parent.parent
 
@@ -75,3 +80,39 @@ def full_disk() -> Callable[[], AbstractContextManager[None]]:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     return limited
+
+
+@pytest.fixture
+def hostile() -> Iterator[Hostile]:
+    with serve_hostile() as site:
+        yield site
+
+
+@pytest.fixture
+def crawl(params: Params, hostile: Hostile, tmp_path: Path) -> Callable[..., "ScrapeReport"]:
+    """Return a function that crawls the hostile server into `tmp_path / "raw"`."""
+
+    def run(
+        start: str = "/", *, domains: str = "[127.0.0.1]", is_demo: bool = True, item: str = "li",
+        is_refresh: bool = False, extra: str = "", **limits: object,
+    ) -> "ScrapeReport":  # fmt: skip
+        from scrapers.scrape import scrape
+
+        url = start if "://" in start else hostile.url + start
+        text = RECIPE.format(
+            start=url, domains=domains, is_demo=str(is_demo).lower(), item=f'"{item}"'
+        )
+        (tmp_path / "hostile.yaml").write_text(text + extra)
+        values = {"max_rejected_share": 1.0, "retries": 0, "timeout_s": 10.0} | limits
+        changed = params.model_copy(
+            update={
+                "scrape": params.scrape.model_copy(update=values),
+                "paths": params.paths.model_copy(
+                    update={"blocklist": str(tmp_path / "blocklist.txt")}
+                ),
+            }
+        )
+        path = str(tmp_path / "hostile.yaml")
+        return scrape(changed, path, tmp_path / "raw", is_refresh=is_refresh)
+
+    return run

@@ -86,7 +86,7 @@ def test_sites_lists_every_recipe(anymus: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
-def test_a_stopped_crawl_leaves_no_data_and_no_process(
+def test_a_stopped_crawl_leaves_its_state_and_no_process(
     preset: tuple[str, str], tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
     mark = uuid.uuid4().hex
@@ -101,7 +101,7 @@ def test_a_stopped_crawl_leaves_no_data_and_no_process(
         start_new_session=True,
     )  # fmt: skip
     try:
-        _wait_for(lambda: any(tmp_path.glob(".out.partial/*/*/*.*")), 60)
+        _wait_for(lambda: any(tmp_path.glob(".out.crawl/store/*/*/*.*")), 60)
         if number == signal.SIGINT:
             os.killpg(process.pid, number)  # as a terminal does: every process of the group
         else:
@@ -116,8 +116,7 @@ def test_a_stopped_crawl_leaves_no_data_and_no_process(
 
     assert "Traceback" not in errors
     assert not (tmp_path / "out").exists()
-    if number == signal.SIGINT:
-        assert [path.name for path in tmp_path.iterdir()] == ["preset.yaml"]
+    assert {path.name for path in tmp_path.iterdir()} == {"preset.yaml", ".out.crawl"}
 
 
 def _wait_for(is_true: Callable[[], object], seconds: float) -> None:

@@ -4,135 +4,21 @@ import contextlib
 import gzip
 import io
 import struct
-import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from anymus.errors import AnymusError, DatasetError, PolicyError
-from anymus.images import encode_jpeg, encode_png
+from anymus.images import encode_png
 from anymus.manifest import read_manifest
-from anymus.params import Params
+from hostile import Hostile, gallery, picture, reasons
 from scrapers.report import ScrapeReport
-from scrapers.scrape import scrape
-
-Route = tuple[int, dict[str, str], bytes]
-RECIPE = """
-name: hostile
-domain: photo
-description: a hostile server
-licence_note: none
-terms_url: none
-is_demo: {is_demo}
-start_urls: ["{start}"]
-allowed_domains: {domains}
-item: {item}
-next_page: a.next::attr(href)
-picture: {{image: "img::attr(src)"}}
-"""
-
-
-def picture(number: int = 0, side_px: int = 80) -> bytes:
-    rng = np.random.default_rng(number)
-    return encode_jpeg(rng.integers(0, 256, (side_px, side_px, 3), dtype=np.uint8))
-
-
-def gallery(*links: str, head: str = "", tail: str = "") -> bytes:
-    items = "".join(f"<li><img src='{link}'></li>" for link in links)
-    return f"<html><head>{head}</head><body><ul>{items}</ul>{tail}</body></html>".encode()
-
-
-class Hostile:
-    """A server whose routes a test sets, and the log of what was asked for and when."""
-
-    def __init__(self) -> None:
-        self.routes: dict[str, Route | Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.asked: list[str] = []
-        self.asked_at: list[float] = []
-        self.agents: set[str] = set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._make_handler())
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.html("/", gallery("/0.jpg"))
-        self.routes["/0.jpg"] = (200, {"Content-Type": "image/jpeg"}, picture())
-
-    def html(self, path: str, body: bytes, status: int = 200, **headers: str) -> None:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.routes[path] = (status, {"Content-Type": "text/html"} | named, body)
-
-    def image(self, path: str, body: bytes, **headers: str) -> None:
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.routes[path] = (200, {"Content-Type": "image/jpeg"} | named, body)
-
-    def redirect(self, path: str, target: str) -> None:
-        self.routes[path] = (302, {"Location": target}, b"")
-
-    def asked_for(self, *paths: str) -> list[str]:
-        return [path for path in self.asked if path in paths]
-
-    def _make_handler(hostile) -> type[BaseHTTPRequestHandler]:  # noqa: N805
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                hostile.asked.append(self.path)
-                hostile.asked_at.append(time.monotonic())
-                hostile.agents.add(self.headers["User-Agent"])
-                route = hostile.routes.get(self.path, (404, {}, b""))
-                if callable(route):
-                    route(self)
-                    return
-                status, headers, body = route
-                self.send_response(status)
-                for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        return Handler
-
-
-@pytest.fixture
-def hostile() -> Iterator[Hostile]:
-    site = Hostile()
-    with site.server:
-        threading.Thread(target=site.server.serve_forever, args=(0.02,), daemon=True).start()
-        yield site
-        site.server.shutdown()
-
-
-@pytest.fixture
-def crawl(params: Params, hostile: Hostile, tmp_path: Path) -> Callable[..., ScrapeReport]:
-    def run(
-        start: str = "/", *, domains: str = "[127.0.0.1]", is_demo: bool = True, item: str = "li",
-        **limits: object,
-    ) -> ScrapeReport:  # fmt: skip
-        url = start if "://" in start else hostile.url + start
-        text = RECIPE.format(
-            start=url, domains=domains, is_demo=str(is_demo).lower(), item=f'"{item}"'
-        )
-        (tmp_path / "hostile.yaml").write_text(text)
-        values = {"max_rejected_share": 1.0, "retries": 0, "timeout_s": 10.0} | limits
-        changed = params.scrape.model_copy(update=values)
-        changed_params = params.model_copy(update={"scrape": changed})
-        return scrape(changed_params, str(tmp_path / "hostile.yaml"), tmp_path / "raw")
-
-    return run
-
-
-def reasons(folder: Path, base_url: str = "") -> dict[str, str | None]:
-    """Return the reason of every rejected row by its URL."""
-    rows = read_manifest(folder)
-    return {(row.url or "").removeprefix(base_url): row.reason for row in rows if not row.is_kept}
 
 
 def test_burst_of_forbidden_urls_asks_for_none(
@@ -180,7 +66,9 @@ def test_crawl_delay_is_kept(hostile: Hostile, crawl: Callable[..., ScrapeReport
 
     crawl()
 
-    assert hostile.asked == ["/robots.txt", "/rules.txt", "/", "/0.jpg", "/1.jpg"]
+    assert hostile.asked == [
+        "/robots.txt", "/rules.txt", "/.well-known/tdmrep.json", "/", "/0.jpg", "/1.jpg",
+    ]  # fmt: skip
     assert min(np.diff(hostile.asked_at)[1:]) >= 0.6
 
 
@@ -248,7 +136,7 @@ def test_a_live_recipe_never_reaches_this_machine(
     domains = [host.strip("[]") for host in hosts]
 
     with pytest.raises(PolicyError, match="private_address"):
-        crawl(urls, domains=str(domains), is_demo=False, contact="a@b.org", delay_s=0.0)
+        crawl(urls, domains=str(domains), is_demo=False, contact="a@b.org")
 
     assert hostile.asked == []
 
@@ -326,7 +214,7 @@ def test_bad_bytes_are_rejected_and_not_stored(
 
     expected = {path: reason for path, (_, reason) in bodies.items()} | {"/gone.jpg": "http_404"}
     assert reasons(tmp_path / "raw", hostile.url) == expected
-    assert len([path for path in (tmp_path / "raw").rglob("*.*") if path.is_file()]) == 2
+    assert len([path for path in (tmp_path / "raw").rglob("*.*") if path.is_file()]) == 3
 
 
 def test_bodies_without_end_or_measure(
@@ -394,7 +282,8 @@ def test_names_from_the_server_are_never_file_names(
     assert report.pictures == 1 + len(names)
     for path in (tmp_path / "raw").rglob("*.jpg"):
         assert len(path.stem) == 64
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["hostile.yaml", "preset.yaml", "raw"]
+    names = [".raw.crawl", "hostile.yaml", "preset.yaml", "raw"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
 
 
 def test_a_page_that_no_longer_matches_its_recipe(
@@ -408,7 +297,7 @@ def test_a_page_that_no_longer_matches_its_recipe(
     assert hostile.asked_for("/0.jpg") == []
     hostile.html("/", b"<ul><li><a href=/0.jpg>moved</a></ul>")
     with pytest.raises(DatasetError, match=r"picture\.image"):
-        crawl()
+        crawl(cache_s=0.0)
     assert not (tmp_path / "raw").exists()
 
 

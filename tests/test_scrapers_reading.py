@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from scrapers.middlewares import MAX_ROBOTS_BYTES, may_dial, read_robots
+from scrapers.addresses import may_dial
 from scrapers.opt_outs import find_opt_out_in_headers, find_opt_out_in_page
+from scrapers.robots import MAX_ROBOTS_BYTES, read_robots
 from scrapers.sites import Recipe, load_recipe
 from scrapers.spiders.reading import read_fields, read_page
 
@@ -25,7 +26,7 @@ def untidy() -> Recipe:
 
 def test_unclosed_items_keep_their_fields_apart(untidy: Recipe) -> None:
     page = read_page(UNTIDY, untidy)
-    rows = [read_fields(item, untidy.picture) for item in page.split(untidy.item)]
+    rows = [read_fields(item, untidy.selectors) for item in page.split(untidy.item)]
 
     assert [row["image"] for row in rows] == ["/1.jpg", "/2.jpg", None]
     assert [row["author"] for row in rows] == [None, "Second", None]

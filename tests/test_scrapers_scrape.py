@@ -103,7 +103,7 @@ def _check_rows(
         assert (row.title, row.author, row.licence, row.licence_url) == planned
         assert row.fetched_at
         assert (row.width_px, row.height_px) == decode_rgb(content).shape[1::-1]
-    stored = {path.stem for path in folder.rglob("*") if path.is_file()} - {"manifest"}
+    stored = {path.stem for path in folder.rglob("*") if path.is_file()} - {"manifest", "index"}
     assert stored == {row.id for row in kept}
     assert len({row.id for row in rows}) == len(rows)
     for row in rows:
@@ -142,7 +142,7 @@ def test_a_second_crawl_replaces_the_first(small: Params, tmp_path: Path) -> Non
     scrape(small, "manga-site", tmp_path / "raw")
 
     assert not stray.exists()
-    assert [path.name for path in tmp_path.iterdir() if path.name != "preset.yaml"] == ["raw"]
+    assert {path.name for path in tmp_path.iterdir()} == {"preset.yaml", "raw", ".raw.crawl"}
 
 
 def test_a_foreign_folder_is_not_replaced(small: Params, tmp_path: Path) -> None:

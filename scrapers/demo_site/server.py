@@ -8,10 +8,12 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 from anymus.engine import count_workers, process_pool
 from anymus.errors import AnymusError
+from anymus.files import sha256_bytes, sha256_file
 from anymus.manifest import DOMAINS, Domain
 from anymus.params import Params
 
@@ -115,6 +117,16 @@ def run_demo_site(params: Params, domains: tuple[Domain, ...] = DOMAINS) -> Iter
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             server.shutdown()
+
+
+def name_content(params: Params) -> str:
+    """Return a name of all that the site would serve: it changes with the seed and the code."""
+    home = Path(__file__).resolve().parent
+    drawing = home.parent.parent / "anymus" / "drawing"
+    sources = [path for folder in (home, drawing) for path in sorted(folder.glob("*.py"))]
+    parts = [str(params.seed), params.scrape.demo_site.model_dump_json(exclude={"port"})]
+    parts += [sha256_file(path) for path in sources]
+    return "demo " + sha256_bytes("\n".join(parts).encode())
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,6 +1,6 @@
-"""What the spider says of each picture it saw: one answer, with its bytes or with a reason."""
+"""What a spider says of each picture it saw: one answer, with its bytes or with a reason."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -13,7 +13,8 @@ from scrapy.exceptions import (
 from scrapy.spidermiddlewares.httperror import HttpError
 from twisted.python.failure import Failure
 
-from ..middlewares import RefusedRequestError
+from ..refusals import RefusedRequestError
+from ..state import Entry
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (DownloadTimeoutError, "timeout"),
@@ -22,6 +23,15 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (DownloadConnectionRefusedError, "unreachable"),
     (CannotResolveHostError, "unresolved"),
 )
+# What a picture is, or what its owner says, and not what happened on the way: no reason to ask
+# again. The last four depend on limits, too.
+_LASTING = frozenset(
+    {
+        "empty", "not_an_image", "truncated", "http_404", "http_410", "http_451",
+        "too_many_bytes", "too_many_pixels", "too_many_frames", "too_small",
+    }
+)  # fmt: skip
+_BY_LIMITS = frozenset({"too_many_bytes", "too_many_frames", "too_small"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +44,28 @@ class Found:
     author: str | None = None
     licence: str | None = None
     licence_url: str | None = None
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of a found picture: its bytes, or the reason why there are none."""
+    """What became of a found picture: its bytes, what is known of it, or why there is nothing."""
 
     found: Found
     url: str
     reason: str | None = None
     body: bytes = b""
     fetched_at: str | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    known: Entry | None = None
+
+
+def is_lasting(entry: Entry, limits_mark: str) -> bool:
+    """Say whether a refusal of an earlier run holds without asking again."""
+    reason = entry.row.reason or ""
+    if reason in _BY_LIMITS:
+        return entry.limits == limits_mark
+    return reason in _LASTING or reason.startswith("opt_out_")
 
 
 def find_reason(failure: Failure) -> str:

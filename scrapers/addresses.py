@@ -1,0 +1,120 @@
+"""Which addresses a crawl may connect to: public ones, and only those of its recipe's hosts."""
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CannotResolveHostError
+from scrapy.resolver import CachingThreadedResolver
+from twisted.internet.base import ReactorBase
+from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
+
+from .page_cache import IS_RULE_KEY
+from .refusals import RefusedRequestError
+from .sites import Recipe
+
+
+class PublicAddressResolver(CachingThreadedResolver):
+    """The resolver of every connection: it gives no address that a crawl must not dial.
+
+    Literals, odd spellings such as 0x7f.1, redirects and names that change their address all pass
+    here, and the address checked is the address dialled. IPv4 only.
+    """
+
+    is_demo = False
+    refused_hosts: set[str] = set()  # noqa: RUF012 - one resolver a process, shared on purpose
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, reactor: ReactorBase) -> "PublicAddressResolver":
+        """Return the resolver of a crawl process."""
+        resolver: PublicAddressResolver = super().from_crawler(crawler, reactor)
+        return resolver
+
+    def getHostByName(  # noqa: N802 - Twisted's name
+        self, name: str, timeout: Any = ()
+    ) -> "Deferred[str]":
+        """Return the address of a host, or fail if it is not one for this crawl."""
+        return super().getHostByName(name, timeout).addCallback(self._check, name)
+
+    def _check(self, address: str, name: str) -> str:
+        if not may_dial(address, is_demo=self.is_demo):
+            self.refused_hosts.add(name)
+            raise DNSLookupError(f"{name}: address {address} is not public")
+        return address
+
+
+def may_dial(address: str, *, is_demo: bool) -> bool:
+    """Say whether a crawl may connect to an IP address: loopback for a demo, else public ones."""
+    ip = ipaddress.ip_address(address)
+    if is_demo:
+        return ip.is_loopback
+    return ip.is_global and not ip.is_multicast
+
+
+class AddressMiddleware:
+    """Refuses other schemes, private addresses and hosts that the recipe does not name.
+
+    It looks at every request, start pages and redirects included, and no request can switch it off.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "AddressMiddleware":
+        """Return the middleware for the crawl's recipe."""
+        return cls(crawler.spider.job.recipe)  # type: ignore[union-attr]
+
+    def process_request(self, request: Request) -> None:
+        """Let the request pass.
+
+        Raises:
+            RefusedRequestError: It must not be made.
+        """
+        reason = find_refusal(self._recipe, request.url, is_rule=IS_RULE_KEY in request.meta)
+        if reason:
+            raise RefusedRequestError(reason)
+
+
+def find_refusal(recipe: Recipe, url: str, *, is_rule: bool = False) -> str | None:
+    """Return why a URL must not be asked for, or None; `is_rule`: robots.txt and the like."""
+    parts = urlsplit(url)
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme not in ("http", "https") or not host:
+        return "scheme"
+    if _is_literal(host) and not may_dial(host, is_demo=recipe.is_demo):
+        return "private_address"
+    if not is_rule and not _is_on_site(host, recipe.allowed_domains):
+        return "off_site"
+    return None
+
+
+class RefusedHostMiddleware:
+    """Turns a host that the resolver refused into a refusal, before anything tries again."""
+
+    def process_exception(self, request: Request, exception: Exception) -> None:
+        """Leave other failures as they are.
+
+        Raises:
+            RefusedRequestError: The host's address is not one for this crawl.
+        """
+        host = urlsplit(request.url).hostname
+        is_refused = host in PublicAddressResolver.refused_hosts
+        if is_refused and isinstance(exception, CannotResolveHostError):
+            raise RefusedRequestError("private_address")
+
+
+def _is_literal(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_on_site(host: str, allowed_domains: Iterable[str]) -> bool:
+    return any(host == domain or host.endswith(f".{domain}") for domain in allowed_domains)

@@ -1,0 +1,257 @@
+"""What all spiders share: each picture that a source shows is asked for once, or answered why not.
+
+A spider walks its source from the start in every run. What the state knows already is answered
+from there without a request.
+"""
+
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from scrapy import Request, Spider
+from scrapy.exceptions import CloseSpider
+from scrapy.http import Response
+from twisted.python.failure import Failure
+
+from anymus.blocklist import REASON, load_blocklist
+
+from ..job import DEMO_FETCHED_AT, CrawlJob, CrawlProgress
+from ..page_cache import IS_PICTURE_KEY
+from ..recorder import Recorder
+from ..state import STORE_NAME, Entry, is_whole, read_known
+from .answers import Answer, Found, find_reason, is_lasting
+from .reading import Fields
+
+MAX_URL_LENGTH = 2083
+# Pictures first, then their pages, then more galleries: little waits at any time.
+PICTURE_PRIORITY = 2
+ITEM_PRIORITY = 1
+_NOT_MODIFIED = 304
+# Response headers that a row keeps: validators, what the server called it, and the owner's word.
+_KEPT_HEADERS = (
+    "content-type", "etag", "last-modified", "x-robots-tag", "tdm-reservation", "tdm-policy",
+    "content-usage",
+)  # fmt: skip
+
+
+class SourceSpider(Spider):
+    """The part of a spider that does not depend on how a source shows its pictures."""
+
+    name = "source"
+
+    def __init__(self, job: CrawlJob) -> None:
+        super().__init__()
+        self.job = job
+        self.recipe = job.recipe
+        self.pages = 0
+        self.gallery_pages = 0
+        self.pictures = 0
+        self.fetched = 0
+        self.is_over_budget = False
+        self.mismatch: str | None = None
+        self.start_failure: tuple[str, str] | None = None
+        self.blocklist = load_blocklist(Path(job.blocklist or ""))
+        self.recorder = Recorder(job, self.blocklist)
+        self.progress = lambda: CrawlProgress(pages=0, pictures=0, rejected=0)
+        self._known = read_known(Path(job.folder))
+        self._store = Path(job.folder) / STORE_NAME
+        self._seen: set[str] = set()
+        self._waiting: dict[str, Found] = {}
+        self._has_checked_fields = False
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Yield the start pages' requests."""
+        for url in self.recipe.start_urls:
+            yield self.ask_page(url, url, self.fail_start)
+
+    def parse_page(self, response: Response, found: Found) -> Iterator[Any]:
+        """Yield requests for what a page shows; each kind of source has its own."""
+        raise NotImplementedError
+
+    def parse_picture(self, response: Response, found: Found) -> Iterator[Answer]:
+        """Yield the picture's bytes, or what is known of it when it has not changed."""
+        self._waiting.pop(found.url, None)
+        self.fetched += 1
+        if response.status == _NOT_MODIFIED:
+            yield Answer(found, response.url, known=self._known[found.url])
+            return
+        headers = {}
+        for name in _KEPT_HEADERS:
+            value = response.headers.get(name)
+            if value is not None:
+                headers[name] = value.decode("latin-1")
+        now = DEMO_FETCHED_AT if self.recipe.is_demo else _now()
+        yield Answer(found, response.url, body=response.body, fetched_at=now, headers=headers)
+
+    def fail(self, failure: Failure) -> Iterator[Answer]:
+        """Yield why a page or a picture was refused or could not be had.
+
+        Raises:
+            sqlite3.Error: It was this machine's own fault: the disk is full.
+        """
+        if isinstance(failure.value, sqlite3.Error):
+            failure.raiseException()
+        found: Found = failure.request.cb_kwargs["found"]  # type: ignore[attr-defined]
+        yield self.reject(found, find_reason(failure))
+
+    def fail_start(self, failure: Failure) -> Iterator[Answer]:
+        """Yield why a start page could not be read, and remember the first."""
+        found: Found = failure.request.cb_kwargs["found"]  # type: ignore[attr-defined]
+        self.start_failure = self.start_failure or (find_reason(failure), found.url)
+        yield from self.fail(failure)
+
+    def give_up(self) -> Iterator[Answer]:
+        """Yield an answer for each picture that was asked for and never came."""
+        for found in list(self._waiting.values()):
+            yield self.reject(found, "over_budget")
+
+    def ask_page(self, url: str, page_url: str, errback: Any = None) -> Request:
+        """Return the request of a page of many pictures."""
+        self._seen.add(url)
+        found = Found(self.job.public_url(url), self.job.public_url(page_url))
+        return Request(
+            url,
+            callback=self.parse_page,
+            errback=errback or self.fail,
+            cb_kwargs={"found": found},
+        )
+
+    def ask_picture(
+        self, url: str | None, found: Found, *, is_counted: bool = True
+    ) -> Iterator[Any]:
+        """Yield the request for a picture, or its answer if it is known or must not be taken."""
+        if url is None:
+            yield Answer(found, found.page_url, "no_url")
+            return
+        if url in self._seen:
+            return
+        self._seen.add(url)
+        refusal = self._find_refusal(found)
+        if refusal:
+            yield Answer(found, found.url, refusal)
+            return
+        if is_counted and self.count_picture():
+            yield self.reject(found, "over_budget")
+            return
+        known = self._find_known(found.url)
+        if known is not None and not self.job.is_refresh:
+            yield Answer(found, found.url, known=known)
+            return
+        self._waiting[found.url] = found
+        yield self._request_picture(url, found, known)
+
+    def count_picture(self) -> bool:
+        """Count one more picture, and say whether that is one too many."""
+        if self.pictures >= self.job.limits.max_pictures:
+            self.is_over_budget = True
+            return True
+        self.pictures += 1
+        return False
+
+    def may_follow(self, url: str | None) -> bool:
+        """Say whether a next page is to be read."""
+        if url is None or url in self._seen:
+            return False
+        limits = self.job.limits
+        if self.gallery_pages >= limits.max_pages or self.pictures >= limits.max_pictures:
+            self.is_over_budget = True
+            return False
+        return True
+
+    def make_found(self, url: str, fields: Fields, response: Response) -> Found:
+        """Return what a page says of a picture."""
+        licence_url = fields.get("licence_url")
+        page_url = fields.get("page_url")
+        return Found(
+            url=self.job.public_url(url),
+            page_url=self.job.public_url(response.urljoin(page_url) if page_url else response.url),
+            title=fields.get("title"),
+            author=fields.get("author"),
+            licence=fields.get("licence") or self.recipe.default_licence,
+            licence_url=response.urljoin(licence_url) if licence_url else None,
+        )
+
+    def join(self, response: Response, link: str | None) -> str | None:
+        """Return the absolute URL of a link, or None if there is none that can be asked for."""
+        if not link:
+            return None
+        try:
+            url = response.urljoin(link)
+        except ValueError:
+            return None
+        return usable_url(url)
+
+    def without_url(self, response: Response, index: int) -> Answer:
+        """Return the answer for an item that gives no usable URL."""
+        page_url = self.job.public_url(response.url)
+        return Answer(Found(f"{page_url}#item-{index + 1}", page_url), page_url, "no_url")
+
+    def reject(self, found: Found, reason: str) -> Answer:
+        """Return the answer that a picture was refused or could not be had."""
+        self._waiting.pop(found.url, None)
+        return Answer(found, found.url, reason)
+
+    def check_fields(self, rows: list[Fields], url: str) -> None:
+        """Stop the crawl if the first page with pictures shows no image or no licence at all."""
+        if self._has_checked_fields or not rows:
+            return
+        self._has_checked_fields = True
+        for name in ("image", "licence"):
+            selector = getattr(self.recipe.selectors, name)
+            if selector and not any(row.get(name) for row in rows):
+                self.stop_for(f"picture.{name}", selector, url)
+
+    def stop_for(self, key: str, selector: str, url: str) -> None:
+        """Stop the crawl because a page no longer matches the recipe."""
+        self.mismatch = f"{self.job.public_url(url)}: {key} {selector!r} finds nothing"
+        raise CloseSpider("mismatch")
+
+    def _find_refusal(self, found: Found) -> str | None:
+        is_blocked = self.blocklist.blocks_url(found.url) or (
+            found.author is not None and self.blocklist.blocks_author(found.author)
+        )
+        if is_blocked:
+            return REASON
+        return None if self.recipe.accepts_licence(found.licence) else "licence"
+
+    def _find_known(self, url: str) -> Entry | None:
+        """Return what an earlier run says of a picture, if that still holds."""
+        entry = self._known.get(url)
+        if entry is None:
+            return None
+        if not entry.row.is_kept:
+            return entry if is_lasting(entry, self.job.limits_mark) else None
+        return entry if is_whole(self._store, entry.row) else None
+
+    def _request_picture(self, url: str, found: Found, known: Entry | None) -> Request:
+        headers = {}
+        if known is not None and known.row.is_kept:
+            validators = known.row.headers or {}
+            pairs = (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since"))
+            headers = {to: validators[name] for name, to in pairs if name in validators}
+        return Request(
+            url,
+            callback=self.parse_picture,
+            errback=self.fail,
+            cb_kwargs={"found": found},
+            headers=headers,
+            meta={IS_PICTURE_KEY: True}
+            | ({"handle_httpstatus_list": [_NOT_MODIFIED]} if headers else {}),
+            priority=PICTURE_PRIORITY,
+        )
+
+
+def usable_url(url: str) -> str | None:
+    """Return a URL without its fragment, or None if it is not http(s) or far too long."""
+    try:
+        is_usable = urlsplit(url).scheme in ("http", "https") and len(url) <= MAX_URL_LENGTH
+    except ValueError:
+        return None
+    return url.partition("#")[0] if is_usable else None
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
