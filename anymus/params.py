@@ -137,9 +137,6 @@ class ScrapeParams(Section):
     cache_s: float = Field(
         ge=0, description="age up to which a page read earlier is not asked for again, seconds"
     )
-    queue: str | None = Field(
-        pattern=r"^rediss?://", description="Redis that shares one crawl among machines; null: none"
-    )
     max_rejected_share: float = Field(
         ge=0, le=1, description="share of unusable pictures above which the crawl fails, 0-1"
     )

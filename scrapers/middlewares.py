@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
@@ -112,7 +112,9 @@ class BackOffMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "BackOffMiddleware":
         """Return the middleware of a crawl."""
-        return cls(crawler)
+        middleware = cls(crawler)
+        crawler.signals.connect(middleware.notice, signals.response_downloaded)
+        return middleware
 
     async def process_request(self, request: Request) -> None:
         """Let the request pass once its host's pause is over.
@@ -128,15 +130,13 @@ class BackOffMiddleware:
         if key in self._delays and key in self._downloader.slots:
             self._downloader.slots[key].delay = self._delays.pop(key)
 
-    def process_response(self, request: Request, response: Response) -> Response:
-        """Return the response; begin a pause if it asks for one."""
-        if "cached" in response.flags:
-            return response
+    def notice(self, response: Response, request: Request) -> None:
+        """Begin a pause if a response asks for one, before the host's next request is sent."""
         key = self._downloader.get_slot_key(request)
         if response.status not in _PAUSING:
             if response.status < 400:
                 self._strikes.pop(key, None)
-            return response
+            return
         strikes = self._strikes[key] = self._strikes.get(key, 0) + 1
         asked_s = read_retry_after(response.headers.get("Retry-After"))
         pause_s = _FIRST_PAUSE_S * 2 ** (strikes - 1) if asked_s is None else asked_s
@@ -146,7 +146,6 @@ class BackOffMiddleware:
             send("note", Note(text=text))
         else:
             self._pause(key, request, pause_s + _MARGIN_S)
-        return response
 
     @property
     def _downloader(self) -> Any:

@@ -12,7 +12,7 @@ from typing import IO
 
 from anymus.errors import AnymusError, DatasetError, ParamsError, PolicyError
 from anymus.files import atomic_folder, sha256_bytes
-from anymus.manifest import ImageRecord, read_manifest
+from anymus.manifest import ImageRecord
 from anymus.params import Params
 from anymus.progress import log
 
@@ -54,10 +54,6 @@ def scrape(
     with _prepare(params, recipe, dst, is_refresh=is_refresh) as (state, job):
         outcome = _crawl(job)
         _require_success(recipe, outcome)
-        if job.limits.queue is not None:
-            state.wait_to_be_alone()
-        if not state.is_running(job.run):  # another crawler of the same queue has finished it
-            return _report_of(recipe, dst, outcome)
         with atomic_folder(dst) as partial:
             report = finish(
                 state.rows_of(job.run),
@@ -150,9 +146,8 @@ def _prepare(
     user_agent = build_user_agent(recipe, params.scrape.contact)
     if not recipe.is_demo and urllib.request.getproxies():
         log.warning("the proxy of the environment is not used: addresses are checked when dialled")
-    is_shared = params.scrape.queue is not None
     with (
-        open_state(dst, _state_key(params, recipe), is_shared=is_shared) as state,
+        open_state(dst, _state_key(params, recipe)) as state,
         site_of(params, recipe) as base_url,
     ):
         what = sha256_bytes(recipe.model_dump_json().encode())
@@ -195,23 +190,6 @@ def site_of(params: Params, recipe: Recipe) -> Iterator[str | None]:
 
     with run_demo_site(params, (recipe.domain,)) as demo_site:
         yield demo_site.base_url
-
-
-def _report_of(recipe: Recipe, dst: Path, outcome: CrawlOutcome) -> ScrapeReport:
-    """Return the report of a folder that another crawler of the same queue has written."""
-    rows = read_manifest(dst)
-    kept = [row for row in rows if row.is_kept]
-    return ScrapeReport(
-        site=recipe.name,
-        domain=recipe.domain,
-        folder=dst,
-        pictures=len(kept),
-        size_bytes=sum(row.size_bytes or 0 for row in kept),
-        pages=outcome.pages,
-        authors=len({row.author for row in kept if row.author}),
-        is_complete=outcome.ending == "complete",
-        fetched=outcome.fetched,
-    )
 
 
 def _crawl(job: CrawlJob) -> CrawlOutcome:

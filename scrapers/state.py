@@ -15,7 +15,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -104,13 +103,12 @@ def state_folder(dst: Path) -> Path:
 
 
 @contextmanager
-def open_state(dst: Path, key: str, *, is_shared: bool = False) -> Iterator["CrawlState"]:
+def open_state(dst: Path, key: str) -> Iterator["CrawlState"]:
     """Give the state of the crawl that fills `dst`, for one command at a time.
 
     Args:
         dst: The folder that the crawl fills.
         key: What the state is good for; a state of another key is thrown away.
-        is_shared: Whether other crawlers of the same queue may be at work on it, too.
 
     Raises:
         AnymusError: Another command is at work on it.
@@ -118,38 +116,24 @@ def open_state(dst: Path, key: str, *, is_shared: bool = False) -> Iterator["Cra
     folder = state_folder(dst)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK_NAME).open("a") as lock:
-        state = CrawlState(folder, lock)
-        is_alone = _try_lock(lock, fcntl.LOCK_EX)
-        if is_alone:
-            state.require_key(key)
-            state.sweep()
-        if not (_try_lock(lock, fcntl.LOCK_SH) if is_shared else is_alone):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
             raise AnymusError(
                 f"another command is filling {dst}", "wait for it, or give another folder with -o"
-            )
+            ) from error
+        state = CrawlState(folder)
+        state.require_key(key)
+        state.sweep()
         yield state
-
-
-def _try_lock(lock: IO[str], kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 class CrawlState:
     """The state of one crawl; see the module."""
 
-    def __init__(self, folder: Path, lock: IO[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = folder / STORE_NAME
-        self._lock = lock
-
-    def wait_to_be_alone(self) -> None:
-        """Wait until no other crawler is at work on this folder."""
-        fcntl.flock(self._lock, fcntl.LOCK_UN)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def require_key(self, key: str) -> None:
         """Throw away what belongs to another key."""
@@ -180,10 +164,6 @@ class CrawlState:
         run = uuid.uuid4().hex
         write_json(self.folder / _RUN_NAME, {"run": run, "what": what})
         return run, False
-
-    def is_running(self, run: str) -> bool:
-        """Say whether this run is not finished yet."""
-        return self._read_run().get("run") == run
 
     def _read_run(self) -> dict[str, str]:
         path = self.folder / _RUN_NAME
