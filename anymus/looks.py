@@ -21,16 +21,18 @@ class Sight:
     """A face as a model sees it, in pixels of the picture that the model was shown.
 
     Args:
-        x: Left edge of the square around the face, brow to chin.
+        x: Left edge of the box around the face.
         y: Top edge.
-        side: Side of the square.
+        width: Width of the box; models of photos give squares, brow to chin.
+        height: Height of the box.
         score: Margin over the model's own operating point: 0 is just a face.
         landmarks: Named points (x, y): left_eye and right_eye as seen, and what else there is.
     """
 
     x: float
     y: float
-    side: float
+    width: float
+    height: float
     score: float
     landmarks: dict[str, Point]
 
@@ -85,14 +87,14 @@ class TwoLooks:
     def _is_second_due(self, sights: list[Sight], longest_px: int) -> bool:
         if self.second_upsample <= self.upsample:
             return False
-        largest_px = max((sight.side for sight in sights), default=0.0)
+        largest_px = max((sight.width for sight in sights), default=0.0)
         return not sights or largest_px < self.second_look_share * longest_px
 
 
 def merge(sights: list[Sight]) -> list[Sight]:
     """Return the sights without those that overlap a better one: one face each."""
     kept: list[Sight] = []
-    for sight in sorted(sights, key=lambda s: (-s.score, s.x, s.y, s.side)):
+    for sight in sorted(sights, key=lambda s: (-s.score, s.x, s.y, s.width)):
         if all(_iou(sight, other) < _SAME_FACE_IOU for other in kept):
             kept.append(sight)
     return kept
@@ -101,24 +103,22 @@ def merge(sights: list[Sight]) -> list[Sight]:
 def rescale(sight: Sight, factor: float) -> Sight:
     """Return a sight in a picture that is `factor` times as large."""
     points = {name: (x * factor, y * factor) for name, (x, y) in sight.landmarks.items()}
-    return replace(
-        sight, x=sight.x * factor, y=sight.y * factor, side=sight.side * factor, landmarks=points
-    )
+    sides = {name: getattr(sight, name) * factor for name in ("x", "y", "width", "height")}
+    return replace(sight, **sides, landmarks=points)
 
 
 def _iou(one: Sight, other: Sight) -> float:
-    """Return the overlap of two squares: intersection over union, 0-1."""
-    width = min(one.x + one.side, other.x + other.side) - max(one.x, other.x)
-    height = min(one.y + one.side, other.y + other.side) - max(one.y, other.y)
+    """Return the overlap of two boxes: intersection over union, 0-1."""
+    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
+    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
     shared = max(0.0, width) * max(0.0, height)
-    return shared / (one.side**2 + other.side**2 - shared)
+    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def _face(sight: Sight, scale: float) -> Face:
     given = rescale(sight, 1 / scale)
     points = {name: (round(x, 2), round(y, 2)) for name, (x, y) in given.landmarks.items()}
-    side = round(given.side)
-    box = (round(given.x), round(given.y), side, side)
+    box = (round(given.x), round(given.y), round(given.width), round(given.height))
     return Face(box=box, score=round(given.score, 4), landmarks=points)
 
 

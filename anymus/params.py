@@ -146,9 +146,9 @@ class ScrapeParams(Section):
 class DetectorParams(Section):
     """Which detector looks at a domain, and what it may call a face."""
 
-    detector: Literal["dlib_hog", "dlib_cnn", "opencv_haar", "opencv_yunet", "drawn_hog"] = Field(
-        description="name of the face detector"
-    )
+    detector: Literal[
+        "dlib_hog", "dlib_cnn", "opencv_haar", "opencv_yunet", "manga_faces", "drawn_faces"
+    ] = Field(description="name of the face detector")
     min_score: float = Field(
         description="least score, counted from the detector's own operating point"
     )

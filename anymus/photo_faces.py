@@ -169,7 +169,7 @@ def _yunet_sight(row: NDArray[np.float64]) -> Sight:
         for index, name in enumerate(names)
     }
     x, y, side = _YUNET_RULE.apply(*(float(value) for value in row[:4]))
-    return Sight(x, y, side, float(row[14]) - _YUNET_POINT, points)
+    return Sight(x, y, side, side, float(row[14]) - _YUNET_POINT, points)
 
 
 class _FivePoints:
@@ -199,7 +199,7 @@ def _sights(
     eyes: _FivePoints,
 ) -> list[Sight]:
     return [
-        Sight(*square, score, eyes.find(grey, *square))
+        Sight(*square, square[2], score, eyes.find(grey, *square))
         for square, score in zip(squares, scores, strict=True)
     ]
 

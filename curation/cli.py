@@ -16,13 +16,16 @@ from anymus.options import (
     write_metrics,
 )
 
+from . import detector_cli
+
 DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (B).")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
-    for command in (detect, crop, dedupe, split, report, label, train_detector):
+    for command in (detect, crop, dedupe, split, report, label):
         app.command(rich_help_panel="Curate")(command)
+    detector_cli.register(app)
 
 
 def detect(
@@ -122,15 +125,3 @@ def label(
 
     limits = resolve_params(params, overrides).detect.of(domain.value) if has_proposals else None
     print_report(run(folder, output, limits, port, has_browser=has_browser), is_json)
-
-
-def train_detector(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder of the two files.")],
-    seed: Annotated[int, typer.Option(help="Seed of the drawings.")] = 7,
-    is_json: JsonOption = False,
-) -> None:
-    """Train the shipped detector of drawn faces again, on our own drawings."""
-    from curation.train_detector import DetectorReport
-    from curation.train_detector import train_detector as run
-
-    print_report(DetectorReport(run(seed, output)), is_json)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from anymus.drawn_faces import head_of_face
 from anymus.errors import AnymusError, DatasetError, ImageError, ParamsError
 from anymus.files import walk_images
 from anymus.images import RgbU8, encode_jpeg, read_rgb
@@ -294,4 +295,4 @@ def _labelled(face: Face) -> LabelledFace:
     left, right = points.get("left_eye"), points.get("right_eye")
     if left is None or right is None or left[0] > right[0]:
         left = right = None
-    return LabelledFace(box=face.box, view="front", left_eye=left, right_eye=right)
+    return LabelledFace(box=head_of_face(face.box), view="front", left_eye=left, right_eye=right)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from anymus.errors import DatasetError, ParamsError
 from anymus.files import write_text
 
-View = Literal["front", "partial", "profile", "tiny"]
+View = Literal["front", "three_quarter", "profile", "partial", "tiny"]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 LabelBox = tuple[Pixel, Pixel, Positive, Positive]
@@ -26,8 +26,8 @@ class _Row(BaseModel):
 class LabelledFace(_Row):
     """A face as a person marked it, in pixels of the upright picture."""
 
-    box: LabelBox = Field(description="x, y, width, height: brow or hair line to chin, cheeks")
-    view: View = Field(description="front (three-quarter too), partial, profile or tiny")
+    box: LabelBox = Field(description="x, y, width, height of the head with its hair, to the chin")
+    view: View = Field(description="from where, or how little, the face is seen")
     left_eye: LabelPoint | None = Field(description="middle of the eye with the smaller x")
     right_eye: LabelPoint | None = Field(description="middle of the other eye")
 

@@ -37,7 +37,7 @@ class Scripted:
 
 
 def _sight(x: float, side: float, score: float) -> Sight:
-    return Sight(x, 10.0, side, score, {"nose": (x + side / 2, 10 + side / 2)})
+    return Sight(x, 10.0, side, side, score, {"nose": (x + side / 2, 10 + side / 2)})
 
 
 def _look(model: Scripted, side_px: int = 800, **options: float) -> tuple[int, ...]:
