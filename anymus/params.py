@@ -284,7 +284,7 @@ class EvaluateParams(Section):
 class ReportParams(Section):
     """The HTML report."""
 
-    tiles: int = Field(ge=1, description="most pictures on one contact sheet")
+    tiles: int = Field(ge=1, description="most pictures on one contact sheet; of more a sample")
     tile_px: int = Field(ge=16, description="side of a picture on a contact sheet, pixels")
 
 

@@ -31,6 +31,7 @@ class Override:
     is_kept: bool | None = None
     side: Side | None = None
     where: str = ""
+    note: str = ""
 
 
 Overrides = dict[str, Override]
@@ -80,6 +81,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Override]]:
 
 def _read_line(line: dict[str, str | None], where: str) -> tuple[str, Override]:
     identity, action, to = ((line.get(name) or "").strip().lower() for name in COLUMNS[:3])
+    note = (line.get("note") or "").strip()
     if len(identity) != _ID_DIGITS or not set(identity) <= set(string.hexdigits):
         raise ParamsError(
             f"{where}: {identity!r} is no id", "64 hexadecimal digits, as on the page"
@@ -87,10 +89,10 @@ def _read_line(line: dict[str, str | None], where: str) -> tuple[str, Override]:
     if action not in _ACTIONS:
         raise ParamsError(f"{where}: unknown action {action!r}", f"one of {', '.join(_ACTIONS)}")
     if action != "move":
-        return identity, Override(is_kept=action == "keep", where=where)
+        return identity, Override(is_kept=action == "keep", where=where, note=note)
     if to not in _SIDES:
         raise ParamsError(f"{where}: cannot move to {to!r}", "`to` is train or test")
-    return identity, Override(side=cast("Side", to), where=where)
+    return identity, Override(side=cast("Side", to), where=where, note=note)
 
 
 def _merge(identity: str, one: Override | None, other: Override) -> Override:
@@ -102,4 +104,5 @@ def _merge(identity: str, one: Override | None, other: Override) -> Override:
                 f"{one.where} and {other.where} say opposite things of {identity}", "remove one"
             )
     is_kept = other.is_kept if one.is_kept is None else one.is_kept
-    return Override(is_kept, one.side or other.side, other.where)
+    notes = "; ".join(dict.fromkeys(note for note in (one.note, other.note) if note))
+    return Override(is_kept, one.side or other.side, other.where, notes)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import numpy as np
@@ -14,42 +15,72 @@ from matplotlib.figure import Figure
 
 from anymus.errors import DatasetError, ImageError
 from anymus.files import write_text
-from anymus.images import RgbU8, contact_sheet, encode_jpeg, read_rgb
-from anymus.manifest import (
-    DOMAINS,
-    Domain,
-    ImageRecord,
-    count_reasons,
-    read_manifest,
-)
+from anymus.images import encode_jpeg, fit_rgb, read_rgb
+from anymus.manifest import DOMAINS, Domain, ImageRecord, RowCount
 from anymus.params import Params
+from anymus.progress import track
+
+from .card import make_card, write_card
+from .overrides import COLUMNS, Overrides, read_overrides, report_unknown
+from .survey import FIGURE_FACES, Sample, Survey, survey
 
 _TEMPLATE = Path(__file__).parent / "report.html"
-_COLUMNS = 12
-_PLOTTED = {
+_JPEG_QUALITY = 80
+_PLOT_COLUMNS = 4
+_COLOURS = {"photo": "#d1495b", "manga": "#2e4057"}
+_LABELS = {
+    "eye_line": "height of the eyes, share of the side",
+    "eye_distance": "distance of the eyes, share of the side",
+    "roll_deg": "head roll taken out, degrees",
+    "outside_share": "share outside the picture",
     "upscale": "enlargement of the face, times",
-    "sharpness": "sharpness, log10 of the variance of the Laplacian",
+    "sharpness": "sharpness, log10 of the variance",
     "brightness": "brightness, 0-255",
     "contrast": "contrast, 0-255",
     "saturation": "colour saturation, 0-255",
-    "roll_deg": "head roll taken out, degrees",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ReportReport:
-    """What the page shows: its pictures and its size."""
+    """What the page shows: sheets, pictures of faces, and its size."""
 
     sheets: int
+    tiles: int
+    unknown_overrides: int
     size_bytes: int
 
     def as_metrics(self) -> dict[str, int]:
         """Return the figures by name."""
-        return {"sheets": self.sheets, "size_bytes": self.size_bytes}
+        return {
+            "sheets": self.sheets,
+            "tiles": self.tiles,
+            "unknown_overrides": self.unknown_overrides,
+            "size_bytes": self.size_bytes,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One picture on a contact sheet; `id` is empty where nobody can decide on it."""
+
+    id: str
+    data_url: str
+    note: str
+    side: str
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
+    """A titled contact sheet: rows of tiles that belong together."""
+
+    title: str
+    note: str
+    rows: list[list[Tile]]
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
     """A titled picture of the page, with its bytes inside the page."""
 
     title: str
@@ -57,21 +88,14 @@ class Sheet:
     data_url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
-    """The manifests of one domain, one a stage."""
-
-    raw: list[ImageRecord]
-    detected: list[ImageRecord]
-    faces: list[ImageRecord]
-    unique: list[ImageRecord]
-
-
 def report(params: Params, dst: Path) -> ReportReport:
-    """Write `dst/index.html`: funnel, contact sheets, histograms, licences, training, evaluation.
+    """Write `dst/index.html` and the data-set card, `dataset_card.md` and `.json`.
 
-    Everything is inside the one file; what has not been run yet is left out. The same inputs give
-    the same bytes.
+    The page holds everything it shows: funnel, contact sheets of kept and of rejected faces,
+    duplicates side by side, histograms, licences, the card, training, evaluation; what has not been
+    run yet is left out. On it faces are chosen to be kept, dropped or moved, which gives a file for
+    `overrides/`. A sheet has at most `report.tiles` pictures, so the page stays small. The same
+    inputs give the same bytes.
 
     Args:
         params: All parameters; `paths` and `report` are read.
@@ -79,132 +103,175 @@ def report(params: Params, dst: Path) -> ReportReport:
 
     Raises:
         DatasetError: There is no collected picture to report on.
+        ParamsError: The overrides cannot be read.
     """
-    stages = {domain: _read_stages(params, domain) for domain in DOMAINS}
-    if not any(found.raw for found in stages.values()):
+    overrides = read_overrides(Path(params.paths.overrides))
+    surveys = {
+        domain: survey(params, domain, overrides)
+        for domain in track(DOMAINS, "report", len(DOMAINS))
+    }
+    if not any(found.raw.kept + found.raw.rejected for found in surveys.values()):
         raise DatasetError(f"no collected pictures in {params.paths.raw}", "run `dvc repro`")
-    sheets = [sheet for domain in DOMAINS for sheet in _make_sheets(params, domain, stages[domain])]
-    figures = _plot_quality(stages)
+    unknown = report_unknown(overrides, set().union(*(found.known for found in surveys.values())))
+    sheets = [
+        sheet for domain in DOMAINS for sheet in _make_sheets(params, domain, surveys[domain])
+    ]
+    card = make_card(params, surveys, _count_overrides(overrides, unknown))
     html = _render(
-        funnels=[_funnel(domain, stages[domain]) for domain in DOMAINS],
+        funnels=[_funnel(domain, surveys[domain]) for domain in DOMAINS],
         sheets=sheets,
-        figures=figures,
-        licences=_count_licences(stages),
+        plots=_plot_figures(surveys),
+        licences=[
+            (domain, item["licence"], item["url"], item["faces"])
+            for domain in DOMAINS
+            for item in card["domains"][domain]["licences"]
+        ],
+        card=card,
+        decisions=_list_decisions(overrides),
+        unknown=unknown,
+        columns=list(COLUMNS),
         run_pictures=_find_run_pictures(params),
         figures_of_run=_read_figures(params),
         seed=params.seed,
+        tile_px=params.report.tile_px,
     )
+    write_card(dst, card)
     write_text(dst / "index.html", html)
-    return ReportReport(len(sheets) + len(figures), len(html.encode()))
+    tiles = sum(len(row) for sheet in sheets for row in sheet.rows)
+    return ReportReport(len(sheets), tiles, len(unknown), len(html.encode()))
 
 
-def _read_stages(params: Params, domain: Domain) -> Stages:
-    paths = params.paths
-    folders = (paths.raw, paths.detected, paths.faces, paths.unique)
-    return Stages(*(_read_if_there(Path(folder) / domain) for folder in folders))
+def _funnel(domain: Domain, found: Survey) -> dict[str, object]:
+    def row(name: str, count: RowCount) -> tuple[str, int, dict[str, int]]:
+        return name, count.kept, count.ordered_reasons()
 
-
-def _read_if_there(folder: Path) -> list[ImageRecord]:
-    return read_manifest(folder) if folder.is_dir() else []
-
-
-def _funnel(domain: Domain, stages: Stages) -> dict[str, object]:
     rows = [
-        ("pictures found", len(stages.raw), {}),
-        ("pictures kept", _count_kept(stages.raw), count_reasons(stages.raw)),
-        ("pictures with a face", _count_kept(stages.detected), count_reasons(stages.detected)),
-        ("faces", sum(len(row.faces) for row in stages.detected), {}),
-        ("face crops", _count_kept(stages.faces), count_reasons(stages.faces)),
-        ("unique faces", _count_kept(stages.unique), count_reasons(stages.unique)),
+        ("pictures found", found.raw.kept + found.raw.rejected, {}),
+        row("pictures kept", found.raw),
+        row("pictures with a face", found.detected),
+        ("faces", found.detected.faces, {}),
+        row("face crops", found.faces),
+        row("unique faces", found.unique),
     ]
     return {"domain": domain, "rows": rows}
 
 
-def _count_kept(rows: list[ImageRecord]) -> int:
-    return sum(row.is_kept for row in rows)
-
-
-def _make_sheets(params: Params, domain: Domain, stages: Stages) -> list[Sheet]:
+def _make_sheets(params: Params, domain: Domain, found: Survey) -> list[Sheet]:
     paths = params.paths
-    kept = [row for row in stages.unique if row.is_kept]
-    sheets = [_sheet(params, f"{domain}: faces kept", kept, Path(paths.unique) / domain)]
-    twins = _pair_twins(stages.unique)
-    sheets.append(
-        _sheet(
-            params, f"{domain}: duplicates, each group together", twins, Path(paths.unique) / domain
-        )
-    )
-    missed = [row for row in stages.detected if row.reason == "no_face"]
-    sheets.append(_sheet(params, f"{domain}: no face found", missed, Path(paths.detected) / domain))
-    return [sheet for sheet in sheets if sheet is not None]
+    is_unique = bool(found.unique.kept + found.unique.rejected)
+    faces = Path(paths.unique if is_unique else paths.faces) / domain
+    sheets = [_sheet(params, f"{domain}: faces kept", found.kept, faces, found.sides)]
+    twins = [_tiles(params, group, faces, found.sides) for group in found.twins]
+    shown = sum(len(row) > 0 for row in twins)
+    note = f"{shown} of {found.twin_groups} groups, the kept face first"
+    sheets.append(Sheet(f"{domain}: near-duplicates side by side", note, twins))
+    for reason, sample in sorted(found.rejected.items()):
+        title = f"{domain}: faces rejected, {reason}"
+        sheets.append(_sheet(params, title, sample, faces, {}))
+    for reason, sample in sorted(found.missed.items()):
+        title = f"{domain}: pictures without a face, {reason}"
+        sheets.append(_sheet(params, title, sample, Path(paths.detected) / domain, None))
+    return [sheet for sheet in sheets if any(sheet.rows)]
 
 
-def _pair_twins(rows: list[ImageRecord]) -> list[ImageRecord]:
-    """Return the rows of groups of more than one face, group by group, the kept one first."""
-    sizes = Counter(row.group for row in rows)
-    twins = [row for row in rows if sizes[row.group] > 1]
-    return sorted(twins, key=lambda row: (row.group or "", not row.is_kept, row.id))
+def _sheet(
+    params: Params, title: str, sample: Sample, folder: Path, sides: Mapping[str, str] | None
+) -> Sheet:
+    """Return a sheet of a sample; `sides` None: not of faces, so nobody can decide on them."""
+    tiles = _tiles(params, sample.rows, folder, sides)
+    is_whole = len(tiles) == sample.total
+    note = f"all {sample.total}" if is_whole else f"a sample of {len(tiles)} of {sample.total}"
+    return Sheet(title, note, [tiles] if tiles else [])
 
 
-def _sheet(params: Params, title: str, rows: list[ImageRecord], folder: Path) -> Sheet | None:
-    shown = rows[: params.report.tiles]
-    tiles = [_read_tile(folder / str(row.file)) for row in shown if row.file]
-    if not tiles:
-        return None
-    picture = contact_sheet(tiles, _COLUMNS, params.report.tile_px)
-    return Sheet(title, f"{len(tiles)} of {len(rows)}", _jpeg_url(picture))
+def _tiles(
+    params: Params, rows: Iterable[ImageRecord], folder: Path, sides: Mapping[str, str] | None
+) -> list[Tile]:
+    tiles = []
+    for row in rows:
+        data_url = _read_tile(folder / str(row.file), params.report.tile_px) if row.file else None
+        if data_url is not None:
+            note = ", ".join(str(part) for part in (row.title, row.author, row.reason) if part)
+            side = (sides or {}).get(row.id, "")
+            tiles.append(Tile(row.id if sides is not None else "", data_url, note, side))
+    return tiles
 
 
-def _read_tile(path: Path) -> RgbU8:
+def _read_tile(path: Path, tile_px: int) -> str | None:
     try:
-        return read_rgb(path)
+        rgb_u8 = fit_rgb(read_rgb(path), tile_px)
     except ImageError:
-        return np.full((8, 8, 3), 255, np.uint8)  # removed since: an empty place says so
+        return None  # removed since, or what it was rejected for
+    return _url("jpeg", encode_jpeg(rgb_u8, _JPEG_QUALITY))
 
 
-def _plot_quality(stages: Mapping[Domain, Stages]) -> list[Sheet]:
-    rows = {
-        domain: [row for row in found.unique if row.is_kept] for domain, found in stages.items()
-    }
-    if not any(rows.values()):
+def _plot_figures(surveys: Mapping[Domain, Survey]) -> list[Plot]:
+    """Return the histograms of every figure, both domains in one frame each."""
+    names = {name for found in surveys.values() for name in found.figures}
+    ordered = [name for name in _LABELS if name in names] + sorted(names - set(_LABELS))
+    if not ordered:
         return []
-    figure = Figure(figsize=(11, 5.6), layout="constrained")
-    axes = figure.subplots(2, 3).ravel()
-    for axis, (name, label) in zip(axes, _PLOTTED.items(), strict=True):
-        values = {d: [(row.quality or {}).get(name, 0.0) for row in rows[d]] for d in DOMAINS}
-        if name == "sharpness":
-            values = {d: np.log10(1 + np.array(values[d])).tolist() for d in DOMAINS}
-        edges = np.histogram_bin_edges(np.concatenate([values[d] for d in DOMAINS]), bins=24)
-        for domain, colour in zip(DOMAINS, ("#d1495b", "#2e4057"), strict=True):
-            weights = np.full(len(values[domain]), 1 / max(1, len(values[domain])))
-            axis.hist(values[domain], edges, weights=weights, alpha=0.6, color=colour, label=domain)
-        axis.set_xlabel(label, fontsize=8)
-        axis.tick_params(labelsize=7)
-        axis.set_yticks([])
+    lines = -(-len(ordered) // _PLOT_COLUMNS)
+    figure = Figure(figsize=(13, 2.5 * lines), layout="constrained")
+    axes = figure.subplots(lines, _PLOT_COLUMNS, squeeze=False).ravel()
+    for axis in axes[len(ordered) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes, ordered, strict=False):
+        _draw_histogram(
+            axis, name, {d: found.figures.get(name, []) for d, found in surveys.items()}
+        )
     axes[0].legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    note = "share of the kept faces; the nearer the two domains, the better"
-    return [Sheet("Quality and framing of both domains", note, _url("png", buffer.getvalue()))]
+    seen = max(min(found.kept.total, FIGURE_FACES) for found in surveys.values())
+    note = f"share of the kept faces (of at most {seen} a domain); the nearer the two, the better"
+    return [Plot("Framing and quality of both domains", note, _url("png", buffer.getvalue()))]
 
 
-def _count_licences(stages: Mapping[Domain, Stages]) -> list[tuple[str, str, str, int]]:
-    counts: Counter[tuple[str, str, str]] = Counter()
-    for domain, found in stages.items():
-        for row in found.unique or found.raw:
-            if row.is_kept:
-                counts[domain, row.licence or "not stated", row.licence_url or ""] += 1
-    return [(*key, count) for key, count in sorted(counts.items())]
+def _draw_histogram(axis: Any, name: str, values: Mapping[Domain, list[float]]) -> None:
+    shown = {d: np.asarray(found, np.float64) for d, found in values.items()}
+    if name == "sharpness":
+        shown = {d: np.log10(1 + found) for d, found in shown.items()}
+    every = np.concatenate(list(shown.values()))
+    low, high = np.quantile(every, (0.002, 0.998)) if len(every) else (0.0, 1.0)
+    if high - low < 1e-3 * max(1.0, abs(high)):  # one value: leave room around it
+        low, high = low - 0.01 * max(1.0, abs(low)), high + 0.01 * max(1.0, abs(high))
+    edges = np.linspace(low, high, 25)
+    for domain, found in shown.items():
+        weights = np.full(len(found), 1 / max(1, len(found)))
+        clipped = np.clip(found, low, high)
+        axis.hist(clipped, edges, weights=weights, alpha=0.6, color=_COLOURS[domain], label=domain)
+    axis.set_xlabel(_LABELS.get(name, name.replace("_", " ")), fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.locator_params(axis="x", nbins=5)
+    axis.set_yticks([])
 
 
-def _find_run_pictures(params: Params) -> list[Sheet]:
+def _count_overrides(overrides: Overrides, unknown: list[str]) -> dict[str, int]:
+    kinds = Counter(decision[1] for decision in _list_decisions(overrides))
+    return {name: kinds[name] for name in ("keep", "drop", "move")} | {"unknown": len(unknown)}
+
+
+def _list_decisions(overrides: Overrides) -> list[tuple[str, str, str, str]]:
+    """Return (id, action, side, note) of every decision, as the lines of a file would say them."""
+    lines = []
+    for identity, override in sorted(overrides.items()):
+        if override.is_kept is not None:
+            action = "keep" if override.is_kept else "drop"
+            lines.append((identity, action, "", override.note))
+        if override.side is not None:
+            lines.append((identity, "move", override.side, override.note))
+    return lines
+
+
+def _find_run_pictures(params: Params) -> list[Plot]:
     train, evaluated = Path(params.paths.train_results), Path(params.paths.evaluate_results)
     grids = sorted((train / "samples").glob("*.png"))
     wanted = [("Training: last sample grid", path) for path in grids[-1:]]
     wanted += [("Training: losses", path) for path in sorted((train / "plots").glob("*.png"))]
     wanted += [("Evaluation: samples", path) for path in sorted(evaluated.glob("*.png"))]
     wanted += [("Evaluation", path) for path in sorted((evaluated / "plots").glob("*.png"))]
-    return [Sheet(title, path.name, _url("png", path.read_bytes())) for title, path in wanted]
+    return [Plot(title, path.name, _url("png", path.read_bytes())) for title, path in wanted]
 
 
 def _read_figures(params: Params) -> list[tuple[str, str, str]]:
@@ -221,15 +288,11 @@ def _read_figures(params: Params) -> list[tuple[str, str, str]]:
     return rows
 
 
-def _render(**values: Iterable[object] | int) -> str:
+def _render(**values: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(**values)
-
-
-def _jpeg_url(rgb_u8: RgbU8) -> str:
-    return _url("jpeg", encode_jpeg(rgb_u8, 88))
 
 
 def _url(kind: str, content: bytes) -> str:

@@ -162,13 +162,14 @@ def test_a_line_that_makes_no_sense_is_named(
 
 def test_files_add_up_and_a_missing_folder_says_nothing(tmp_path: Path) -> None:
     assert read_overrides(tmp_path / "overrides") == {}
-    _tell(tmp_path, f"{'AB' * 32},keep,,")
+    _tell(tmp_path, f"{'AB' * 32},keep,,good")
     _tell(tmp_path, f"{'ab' * 32},move,test,", f"{'cd' * 32},drop,,", name="second.csv")
     found = read_overrides(tmp_path / "overrides")
     assert {key: (o.is_kept, o.side) for key, o in found.items()} == {
         "ab" * 32: (True, "test"),
         "cd" * 32: (False, None),
     }
+    assert found["ab" * 32].note == "good"
     assert found["cd" * 32] == Override(False, None, found["cd" * 32].where)
     (tmp_path / "overrides" / "bad.csv").write_text("name\nx\n")
     with pytest.raises(ParamsError, match="has no column action, id"):

@@ -1,5 +1,7 @@
 """From drawn pictures to trainA, trainB, testA and testB, through the stages' own functions."""
 
+import json
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,16 +186,43 @@ def test_a_leak_in_too_small_a_part_stops_the_stage(project: tuple[Params, Path]
 def test_report_is_one_file_without_a_link_to_the_network(
     project: tuple[Params, Path], tmp_path: Path
 ) -> None:
-    params, _ = project
-    figures = report(params, tmp_path).as_metrics()
-    html = (tmp_path / "index.html").read_text(encoding="utf-8")
+    params, root = project
+    face = next(row for row in read_manifest(root / "dataset") if row.domain == "photo")
+    (tmp_path / "overrides").mkdir()
+    lines = ["id,action,to,note", f'{face.id},drop,,"a <hand>, no face"', f"{'ab' * 32},keep,,"]
+    (tmp_path / "overrides" / "seen.csv").write_text("\n".join(lines), encoding="utf-8")
+    paths = params.paths.model_copy(update={"overrides": str(tmp_path / "overrides")})
+    params = params.model_copy(update={"paths": paths})
+    figures = report(params, tmp_path / "once").as_metrics()
+    html = (tmp_path / "once" / "index.html").read_text(encoding="utf-8")
     assert figures["sheets"] >= 4
-    assert 'src="http' not in html
-    assert "<script" not in html
+    assert not re.search(r"(src|href)=.?(https?:)?//|@import|url\(", html)
     assert "near_duplicate" in html
     assert "CC0-1.0" in html
+    assert html.count(f'data-id="{face.id}"') >= 1
+    assert f'["{face.id}", "drop", "", "a \\u003chand\\u003e, no face"]' in html
+    assert figures["unknown_overrides"] == 1
+    assert f"<code>{'ab' * 32}</code>" in html
     assert report(params, tmp_path / "again").as_metrics() == figures
-    assert (tmp_path / "again" / "index.html").read_text(encoding="utf-8") == html
+    for path in walk_files(tmp_path / "once"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+    card = json.loads((tmp_path / "once" / "dataset_card.json").read_text(encoding="utf-8"))
+    assert sum(card["split"].values()) == len(read_manifest(root / "dataset"))
+    assert card["domains"]["photo"]["rejected"] == {"no_face": 1, "truncated": 1}
+    manifest = (root / "dataset" / "manifest.jsonl").read_bytes()
+    assert card["manifests_sha256"]["split"] == sha256_bytes(manifest)
+    assert "| trainA |" in (tmp_path / "once" / "dataset_card.md").read_text(encoding="utf-8")
+
+
+def test_the_report_samples_so_that_its_size_has_a_bound(
+    project: tuple[Params, Path], tmp_path: Path
+) -> None:
+    params, root = project
+    small = params.model_copy(update={"report": params.report.model_copy(update={"tiles": 3})})
+    figures = report(small, tmp_path).as_metrics()
+    kept = sum(row.is_kept for row in read_manifest(root / "unique" / "photo"))
+    assert f"a sample of 3 of {kept}" in (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert figures["tiles"] < 3 * figures["sheets"] + 8
 
 
 def test_empty_input_says_what_to_run(params: Params, tmp_path: Path) -> None:

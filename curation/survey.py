@@ -1,0 +1,146 @@
+"""Survey: one pass over the manifests of a domain for all that the report and the card say of it.
+
+What is held does not grow with the data: counts, the first rows of each kind, and the figures of
+the first faces. Manifests are sorted by hashes, so the first rows are a random sample, the same at
+every run.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+from anymus.manifest import Domain, ImageRecord, RowCount, iter_manifest
+from anymus.params import Params
+
+from .overrides import Overrides
+
+FIGURE_FACES = 20_000
+_MOST_TWINS = 8
+_MOST_KEYS = 1000
+
+LicenceKey = tuple[str, str]
+
+
+@dataclass
+class Sample:
+    """The first rows of a kind, and how many there are."""
+
+    total: int = 0
+    rows: list[ImageRecord] = field(default_factory=list)
+
+    def add(self, row: ImageRecord, limit: int) -> None:
+        """Count a row, and take it while there is room."""
+        self.total += 1
+        if len(self.rows) < limit:
+            self.rows.append(row)
+
+
+@dataclass
+class Survey:
+    """What the manifests of one domain say.
+
+    Attributes:
+        raw, detected, faces, unique: Counts of each stage.
+        kept: Sample of the faces kept.
+        rejected: Samples of the rejected faces by reason, near-duplicates left out.
+        missed: Samples of the pictures that gave no face, by reason.
+        twins: Groups of near-duplicates, the kept face first.
+        twin_groups: How many such groups there are.
+        figures: Values of every quality and framing figure, of the first faces kept.
+        licences, sites, authors: Faces kept by each; at most `_MOST_KEYS` authors are told apart.
+        sides: Side of the split by the id of a sampled face.
+        known: The ids among those that overrides name.
+    """
+
+    raw: RowCount = field(default_factory=RowCount)
+    detected: RowCount = field(default_factory=RowCount)
+    faces: RowCount = field(default_factory=RowCount)
+    unique: RowCount = field(default_factory=RowCount)
+    kept: Sample = field(default_factory=Sample)
+    rejected: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    missed: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    twins: list[list[ImageRecord]] = field(default_factory=list)
+    twin_groups: int = 0
+    figures: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    licences: Counter[LicenceKey] = field(default_factory=Counter)
+    sites: Counter[str] = field(default_factory=Counter)
+    authors: Counter[str] = field(default_factory=Counter)
+    sides: dict[str, str] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+
+
+def survey(params: Params, domain: Domain, overrides: Overrides) -> Survey:
+    """Return what the manifests of a domain say; a stage that has not run yet says nothing."""
+    paths, tiles = params.paths, params.report.tiles
+    found = Survey()
+    for row in found.raw.watch(_rows(Path(paths.raw) / domain)):
+        if row.is_kept:
+            found.sites[row.site or "not stated"] += 1
+    for row in found.detected.watch(_rows(Path(paths.detected) / domain)):
+        if row.reason is not None and row.file is not None:
+            found.missed[row.reason].add(row, tiles)
+    faces, unique = Path(paths.faces) / domain, Path(paths.unique) / domain
+    for row in found.faces.watch(_rows(faces)):
+        if row.id in overrides:
+            found.known.add(row.id)
+    seen = found.unique if unique.is_dir() else RowCount()
+    twin_names: dict[str, int] = {}
+    for row in seen.watch(_rows(unique if unique.is_dir() else faces)):
+        _look_at_face(found, row, tiles, twin_names)
+    found.twin_groups = len(twin_names)
+    _collect_twins(found, unique, set(list(twin_names)[: tiles // 2]))
+    _find_sides(found, Path(paths.dataset))
+    return found
+
+
+def _rows(folder: Path) -> Iterator[ImageRecord]:
+    return iter_manifest(folder) if folder.is_dir() else iter(())
+
+
+def _look_at_face(found: Survey, row: ImageRecord, tiles: int, twin_names: dict[str, int]) -> None:
+    if row.reason == "near_duplicate":
+        if row.group is not None:
+            twin_names[row.group] = 1
+    elif not row.is_kept:
+        if row.parent is not None:
+            found.rejected[row.reason or "unknown"].add(row, tiles)
+    else:
+        found.kept.add(row, tiles)
+        found.licences[row.licence or "not stated", row.licence_url or ""] += 1
+        author = row.author or "not stated"
+        is_told_apart = author in found.authors or len(found.authors) < _MOST_KEYS
+        found.authors[author if is_told_apart else "others"] += 1
+        if found.kept.total <= FIGURE_FACES:
+            for name, value in figures_of(row).items():
+                found.figures[name].append(value)
+
+
+def figures_of(row: ImageRecord) -> dict[str, float]:
+    """Return the quality figures of a face, and where its eyes lie in shares of the crop's side."""
+    figures = dict(row.quality or {})
+    points = row.landmarks or {}
+    if row.width_px and {"left_eye", "right_eye"} <= points.keys():
+        (x1, y1), (x2, y2) = points["left_eye"], points["right_eye"]
+        figures["eye_line"] = (y1 + y2) / 2 / row.width_px
+        figures["eye_distance"] = abs(x2 - x1) / row.width_px
+    return figures
+
+
+def _collect_twins(found: Survey, unique: Path, names: set[str]) -> None:
+    """Gather the members of some groups of near-duplicates."""
+    if not names:
+        return
+    rows = [row for row in iter_manifest(unique) if row.group in names and row.file]
+    rows.sort(key=lambda row: (row.group or "", not row.is_kept, row.id))
+    for _, members in groupby(rows, key=lambda row: row.group):
+        found.twins.append(list(members)[:_MOST_TWINS])
+
+
+def _find_sides(found: Survey, dataset: Path) -> None:
+    wanted = {row.id for row in found.kept.rows}
+    wanted.update(row.id for group in found.twins for row in group)
+    for row in _rows(dataset):
+        if row.id in wanted and row.split is not None:
+            found.sides[row.id] = row.split
