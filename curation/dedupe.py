@@ -3,7 +3,6 @@
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -150,15 +149,28 @@ def group_faces(faces: Faces, params: DedupeParams) -> list[list[int]]:
     words = faces.parent_prints.words()
     first, kind = first_of_equals(words.reshape(len(words), -1))
     of_picture = _split_by_kind(kind, len(first))
-    same = np.arange(len(first))
     places = faces.places()
-    own = (same, same, np.zeros(len(same), bool))  # equal pictures, or one and the same
-    for one, other, is_mirrored in (own, *near_fingerprints(words[first], params)):
+    for indices in of_picture:  # equal pictures, or one and the same
+        _join_alike(groups, places, indices)
+    for one, other, is_mirrored in near_fingerprints(words[first], params):
         for left, right, flip in zip(one.tolist(), other.tolist(), is_mirrored, strict=True):
-            for i, j in product(of_picture[left], of_picture[right]):
-                if i != j and _lie_alike(places[i], places[j], is_mirrored=bool(flip)):
-                    groups.join(int(i), int(j))
+            ours, theirs = of_picture[left], of_picture[right]
+            i, j = np.nonzero(_lie_alike(places[ours][:, None], places[theirs][None], flip))
+            groups.join_all(ours[i], theirs[j])
     return groups.members()
+
+
+def _join_alike(groups: Groups, places: NDArray[np.float64], indices: NDArray[np.int64]) -> None:
+    """Join the faces that hang together by lying in the same place, without trying every pair."""
+    waiting = indices
+    while len(waiting):
+        frontier, waiting = [waiting[0]], waiting[1:]
+        while frontier and len(waiting):
+            face = frontier.pop()
+            is_alike = _lie_alike(places[face], places[waiting], False)
+            found, waiting = waiting[is_alike], waiting[~is_alike]
+            groups.join_all(np.full(len(found), face), found)
+            frontier += found.tolist()
 
 
 def _split_by_kind(kind: NDArray[np.int64], kinds: int) -> list[NDArray[np.int64]]:
@@ -167,13 +179,14 @@ def _split_by_kind(kind: NDArray[np.int64], kinds: int) -> list[NDArray[np.int64
     return np.split(order, np.searchsorted(kind[order], np.arange(1, kinds)))
 
 
-def _lie_alike(one: NDArray[np.float64], other: NDArray[np.float64], *, is_mirrored: bool) -> bool:
-    """Say whether two faces lie in the same place of their pictures, one mirrored or not."""
-    x1, y1, side1 = one
-    x2, y2, side2 = other
-    x2 = 1 - x2 if is_mirrored else x2
-    reach = _SAME_PLACE * max(side1, side2)
-    return bool(abs(x1 - x2) <= reach and abs(y1 - y2) <= reach)
+def _lie_alike(
+    one: NDArray[np.float64], other: NDArray[np.float64], is_mirrored: bool
+) -> NDArray[np.bool_]:
+    """Say whether faces (..., 3) lie in the same place of their pictures, one mirrored or not."""
+    x = 1 - other[..., 0] if is_mirrored else other[..., 0]
+    reach = _SAME_PLACE * np.maximum(one[..., 2], other[..., 2])
+    is_beside = np.abs(one[..., 0] - x) <= reach
+    return np.asarray(is_beside & (np.abs(one[..., 1] - other[..., 1]) <= reach))
 
 
 def _place(face: ImageRecord) -> tuple[float, float, float]:

@@ -4,35 +4,58 @@ Cut 64 bits into r + k blocks: two hashes that differ in at most r bits agree in
 blocks. So pairs that agree in no choice of k blocks need not be compared (Manku et al., WWW 2007).
 """
 
+import math
 from collections.abc import Iterator
 from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anymus.progress import log
+
 Hashes = NDArray[np.uint64]
 Indices = NDArray[np.int64]
 
 _BITS = 64
-# Blocks that must agree: more means more tables with fewer candidates in each.
-_FEW, _MANY = 10_000, 200_000
+_MAX_AGREEING = 6
+_PAIR_COST = 0.06  # of a comparison, in costs of sorting one hash into a table
 _PAIRS_PER_CHUNK = 1 << 22
+_MAX_PARTNERS = 4096
 
 
 def near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Indices, Indices]]:
     """Yield arrays (i, j), i < j, that together hold every pair within `max_distance` bits.
 
-    A pair may come more than once.
+    A pair may come more than once. Where more than `_MAX_PARTNERS` hashes share a key, a pile of
+    one picture or of none, each is compared with so many of the next in order alone, and the log
+    says so: the work stays linear.
 
     Args:
         hashes: (n,) uint64, without repeats for speed: equal hashes make large buckets.
         max_distance: 0-16 bits.
     """
-    agreeing = 1 if len(hashes) < _FEW else 2 if len(hashes) < _MANY else 3
+    agreeing = _choose_agreeing(len(hashes), max_distance)
     blocks = _cut_blocks(max_distance + agreeing)
+    ordered = np.argsort(hashes, kind="stable")  # alike ones side by side within every key
+    crowded = 0
     for choice in combinations(blocks, agreeing):
         mask = np.uint64(sum(((1 << width) - 1) << shift for shift, width in choice))
-        yield from _join(hashes, hashes & mask, max_distance)
+        order, partners = _bucket(hashes, ordered, mask)
+        crowded = max(crowded, int(partners.max(initial=0)))
+        yield from _join(hashes, order, np.minimum(partners, _MAX_PARTNERS), max_distance)
+    if crowded > _MAX_PARTNERS:
+        log.warning("%d hashes are nearly one: not every pair of them was compared", crowded + 1)
+
+
+def _choose_agreeing(count: int, max_distance: int) -> int:
+    """Return how many blocks must agree: more means more tables with fewer candidates in each."""
+
+    def cost(agreeing: int) -> float:
+        blocks = max_distance + agreeing
+        candidates: float = count * count / 2 / 2.0 ** (_BITS * agreeing / blocks)
+        return float(math.comb(blocks, agreeing) * (count + _PAIR_COST * candidates))
+
+    return min(range(1, _MAX_AGREEING + 1), key=cost)
 
 
 def _cut_blocks(count: int) -> list[tuple[int, int]]:
@@ -41,15 +64,24 @@ def _cut_blocks(count: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def _join(hashes: Hashes, keys: Hashes, max_distance: int) -> Iterator[tuple[Indices, Indices]]:
-    order = np.argsort(keys, kind="stable")
-    sorted_keys = keys[order]
+def _bucket(hashes: Hashes, ordered: Indices, mask: np.uint64) -> tuple[Indices, Indices]:
+    """Return an order by masked key, and how many later entries share the key of each."""
+    keys = hashes[ordered] & mask
+    by_key = np.argsort(keys, kind="stable")
+    sorted_keys = keys[by_key]
+    starts = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
+    ends = np.repeat(np.append(starts[1:], len(keys)), np.diff(np.append(starts, len(keys))))
+    return ordered[by_key], ends - np.arange(len(keys)) - 1
+
+
+def _join(
+    hashes: Hashes, order: Indices, partners: Indices, max_distance: int
+) -> Iterator[tuple[Indices, Indices]]:
+    """Yield the near pairs of each entry with its next `partners` in the order."""
     sorted_hashes = hashes[order]
-    ends = np.searchsorted(sorted_keys, sorted_keys, side="right")
-    partners = ends - np.arange(len(keys)) - 1  # how many later entries share the key
-    start = 0
     running = np.cumsum(partners)
-    while start < len(keys):
+    start = 0
+    while start < len(order):
         base = running[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(running, base + _PAIRS_PER_CHUNK)))
         counts = partners[start:stop]

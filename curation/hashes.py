@@ -11,10 +11,12 @@ from PIL import Image
 
 from anymus.images import RgbU8, fit_rgb
 from anymus.params import DedupeParams
+from anymus.progress import log
 
 from .hamming import near_pairs
 
 _HASHED_PX = 256
+_MAX_SAME_COARSE = 1000
 _HEX_DIGITS = (16, 64)
 _WORDS = 10  # of 64 bits: a coarse and four fine ones, plain and mirrored
 
@@ -96,11 +98,25 @@ def near_fingerprints(words: NDArray[np.uint64], params: DedupeParams) -> Iterat
     repeats = np.flatnonzero(unique[of_entry] != np.arange(len(entries)))
     # Equal hashes need no join and would fill its tables.
     yield _as_pairs(unique[of_entry[repeats]], repeats, count)
+    unique = unique[~_is_crowded(entries[unique, 0])]
     for left, right in near_pairs(entries[unique, 0], params.max_distance):
         i, j = unique[left], unique[right]
         distance = np.bitwise_count(entries[i, 1:] ^ entries[j, 1:]).sum(axis=1)  # (pairs,)
         is_near = distance <= params.max_fine_distance
         yield _as_pairs(i[is_near], j[is_near], count)
+
+
+def _is_crowded(coarse: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return for each hash whether so many different pictures have it that it says nothing.
+
+    Blank pages are such pictures: they are near to one another without being copies, and comparing
+    all their pairs would take for ever.
+    """
+    _, kind, counts = np.unique(coarse, return_inverse=True, return_counts=True)
+    is_crowded = counts[kind] > _MAX_SAME_COARSE
+    if crowd := int(is_crowded.sum()):
+        log.warning("%d pictures have next to nothing on them: only equal ones are copies", crowd)
+    return np.asarray(is_crowded)
 
 
 def first_of_equals(rows: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
