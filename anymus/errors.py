@@ -57,6 +57,12 @@ class DeviceError(AnymusError):
     exit_code = 7
 
 
+class CollapseError(AnymusError):
+    """A training whose generator makes blank pictures, or one picture of all: exit code 8."""
+
+    exit_code = 8
+
+
 class InterruptedRunError(AnymusError):
     """A signal stopped the run after its state was saved: exit code 130."""
 

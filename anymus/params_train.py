@@ -64,6 +64,62 @@ class DiscriminatorParams(_Section):
     has_cam_bias: bool = Field(description="whether the CAM classifiers have a bias")
 
 
+class AugmentParams(_Section):
+    """Differentiable augmentation: random changes to all that discriminators see."""
+
+    kinds: tuple[Literal["colour", "translation", "cutout"], ...] = Field(
+        strict=False,
+        max_length=3,
+        description="kinds of change, none: []; real and translated pictures get the same kinds",
+    )
+    probability: float = Field(
+        ge=0, le=1, description="probability of each kind for each picture, 0-1; where it starts"
+    )
+    target_sign: float | None = Field(
+        ge=-1,
+        le=1,
+        description="adapts the probability: it rises while the mean sign of the verdict on real"
+        " patches is above this (0.6 is usual), and falls below; null: it stays",
+    )
+
+
+class ScheduleParams(_Section):
+    """The learning rate, by the pictures of each domain that were seen."""
+
+    shape: Literal["constant", "linear", "cosine"] = Field(
+        description="how lr falls to 0 after it was held; constant: it does not"
+    )
+    warm_up_pictures: int = Field(
+        ge=0, description="pictures over which lr rises linearly from 0 at the start"
+    )
+    hold_pictures: int | None = Field(
+        ge=0, description="pictures after which lr begins to fall; null: half of the run"
+    )
+
+
+class GuardParams(_Section):
+    """What is looked at on held-out pictures at every checkpoint, and when it stops the run."""
+
+    pictures: int = Field(
+        ge=0,
+        le=4096,
+        description="test pictures of each domain that are translated and scored; 0: none",
+    )
+    min_contrast: float = Field(
+        ge=0,
+        le=1,
+        description="least standard deviation of the translations' pixels, as a share of the"
+        " target's: below it the generator is blank and the run stops",
+    )
+    min_diversity: float = Field(
+        ge=0,
+        le=1,
+        description="least mean distance of two translations in feature space, as a share of the"
+        " target's: below it the generator has collapsed and the run stops",
+    )
+    after_iter: int = Field(ge=0, description="iterations before the two bounds hold")
+
+
 class TrainParams(_Section):
     """Training of U-GAT-IT."""
 
@@ -74,6 +130,24 @@ class TrainParams(_Section):
     order: Literal["fast", "strict"] = Field(
         description="order of operations: strict repeats the official port, fast is the same"
         " mathematics with less work"
+    )
+    precision: Literal["fp32", "bf16"] = Field(
+        description="bf16 computes convolutions in half of single precision: quicker, and needs"
+        " less memory; norms, losses and weights stay in fp32"
+    )
+    is_compiled: bool = Field(
+        description="compile the networks with torch.compile: minutes at the start, then quicker"
+    )
+    has_cuda_graph: bool = Field(
+        description="on CUDA: record one iteration and replay it, which saves the time between"
+        " small operations; nothing elsewhere and under torchrun"
+    )
+    is_checkpointing: bool = Field(
+        description="compute the generators' passes again for their gradients instead of keeping"
+        " them: about a third more work, much less memory"
+    )
+    is_deterministic: bool = Field(
+        description="choose operations that repeat to the bit; false: the quickest (on CUDA)"
     )
     image_size_px: int = Field(ge=16, le=2048, description="side of the square images, pixels")
     load_size_px: int = Field(
@@ -86,10 +160,19 @@ class TrainParams(_Section):
         ge=0, le=1, description="probability of mirroring a picture left to right, 0-1"
     )
     batch_size: int = Field(ge=1, le=1024, description="pictures of each domain in one iteration")
-    iterations: int = Field(
-        ge=1, le=100_000_000, description="training steps; over the second half lr falls to 0"
+    micro_batches: int = Field(
+        ge=1,
+        le=1024,
+        description="equal parts into which a batch is cut to save memory, their gradients added",
     )
-    lr: float = Field(gt=0, le=1, description="Adam's learning rate in the first half")
+    iterations: int = Field(ge=1, le=100_000_000, description="training steps")
+    max_seconds: float | None = Field(
+        gt=0,
+        description="stop after this time with the state saved, exit code 0; the same command goes"
+        " on from there; null: no limit",
+    )
+    lr: float = Field(gt=0, le=1, description="Adam's learning rate while it is held")
+    schedule: ScheduleParams
     beta1: float = Field(ge=0, lt=1, description="Adam's decay of the mean gradient, 0-1")
     beta2: float = Field(ge=0, lt=1, description="Adam's decay of the squared gradient, 0-1")
     weight_decay: float = Field(ge=0, le=1, description="L2 penalty inside Adam's gradient")
@@ -103,6 +186,18 @@ class TrainParams(_Section):
         description="decay per iteration of the running mean of the generators' weights that"
         " samples and exports use, 0-1; early on it is lower",
     )
+    augment: AugmentParams
+    select_share: float = Field(
+        gt=0,
+        le=1,
+        description="share of each domain's pictures to train on: the most typical ones in feature"
+        " space (instance selection); 1: all",
+    )
+    guard: GuardParams
+    export: Literal["last", "best"] = Field(
+        description="which generators a finished run hands out: the last, or those of the kept"
+        " checkpoint with the lowest KID on held-out pictures (guard.pictures)"
+    )
     generator: GeneratorParams
     discriminator: DiscriminatorParams
     log_every_iter: int = Field(ge=1, description="iterations between two rows of the loss curves")
@@ -110,10 +205,18 @@ class TrainParams(_Section):
     sample_rows: int = Field(ge=1, le=32, description="test pictures of each domain in a grid")
     checkpoint_every_iter: int = Field(ge=1, description="iterations between two checkpoints")
     keep_checkpoints: int = Field(
-        ge=1, le=100, description="newest checkpoints kept, besides the one nearest half-way"
+        ge=1,
+        le=100,
+        description="newest checkpoints kept, besides the best and the last before lr falls",
     )
     cache_mib: int = Field(
         ge=0, description="memory for decoded training pictures, MiB; others are read each time"
+    )
+    loader_workers: int = Field(
+        ge=1, le=64, description="threads that prepare the next batches while one is trained on"
+    )
+    has_tensorboard: bool = Field(
+        description="also write losses and grids for TensorBoard, into the run's folder"
     )
 
     @model_validator(mode="after")
@@ -125,9 +228,30 @@ class TrainParams(_Section):
             raise ValueError(
                 f"load_size_px {self.load_size_px} is below image_size_px {self.image_size_px}"
             )
+        if self.batch_size % self.micro_batches:
+            raise ValueError(
+                f"batch_size {self.batch_size} is no multiple of micro_batches {self.micro_batches}"
+            )
+        self._check_order()
+        if self.export == "best" and self.guard.pictures < 2:
+            raise ValueError("export 'best' needs guard.pictures of 2 or more to score by")
         for name in ("global_layers", "local_layers"):
             self._check_layers(name, getattr(self.discriminator, name))
         return self
+
+    def _check_order(self) -> None:
+        """Check that the strict order is asked for nothing that the official port has not."""
+        if self.order == "fast":
+            return
+        extras = {
+            "precision": self.precision != "fp32",
+            "micro_batches": self.micro_batches > 1,
+            "augment.kinds": bool(self.augment.kinds),
+            "is_checkpointing": self.is_checkpointing,
+        }
+        asked = [name for name, is_asked in extras.items() if is_asked]
+        if asked:
+            raise ValueError(f"order 'strict' is the official port's, without {', '.join(asked)}")
 
     def _check_layers(self, name: str, layers: int) -> None:
         """Check that the smallest map of a discriminator is wide enough for its convolutions."""

@@ -67,13 +67,18 @@ def pick_device(name: str) -> torch.device:
 
 
 @contextmanager
-def deterministic(device: torch.device) -> Iterator[None]:
+def deterministic(device: torch.device, *, is_on: bool = True) -> Iterator[None]:
     """Make torch choose the same operations in every run on this machine, within the block.
 
     On the CPU the same inputs then give the same bits for the same number of threads. On other
     devices an operation that has no such form only warns (the backward pass of reflection padding
-    on CUDA is one), so results there agree to rounding.
+    on CUDA is one), so results there agree to rounding. With `is_on` False nothing is asked for,
+    and cuDNN tries which of its operations is quickest.
     """
+    if not is_on:
+        torch.backends.cudnn.benchmark = True
+        yield
+        return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     was_on = torch.are_deterministic_algorithms_enabled()
     was_warning = torch.is_deterministic_algorithms_warn_only_enabled()

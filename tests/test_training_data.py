@@ -57,7 +57,7 @@ def test_sides_of_different_length_go_round_each_for_itself(tmp_path: Path) -> N
     batches = make_batches(make_folders(tmp_path, 3, 50))
     seen_a, seen_b = [], []
     for step in range(1, 26):
-        real_a, real_b, names = batches.at(step)
+        real_a, real_b, _, names = batches.at(step)
         assert real_a.shape == real_b.shape == (4, 3, 16, 16)
         assert len(names) == 8
         seen_a += levels(real_a)

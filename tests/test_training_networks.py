@@ -1,12 +1,26 @@
+from functools import cache, partial
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from training.layers import LIN, AdaLIN, SpectralConv, instance_layer_norm
+from training.diffaug import draw_numbers
+from training.fused import (
+    folded_upsampling_conv,
+    fused_instance_layer_norm,
+    fused_instance_norm,
+)
+from training.layers import (
+    LIN,
+    AdaLIN,
+    Forms,
+    SpectralConv,
+    instance_layer_norm,
+    set_forms,
+)
 from training.networks import Discriminator, Generator, Networks, build_networks
-from training.step import LossWeights, make_optimizers, train_step
+from training.step import Augmenting, How, LossWeights, make_optimizers, train_step
 
 LIGHT: dict[str, Any] = {
     "base_channels": 4,
@@ -22,6 +36,7 @@ SEED_VARIANT: dict[str, Any] = {
     "up_kernel_px": 4,
     "head_kernel_px": 4,
 }
+ALL = Forms(True, True, True)
 WEIGHTS = LossWeights(adversarial=1.0, cycle=10.0, identity=10.0, cam=1000.0)
 
 
@@ -119,7 +134,8 @@ def test_seed_variant_trains_with_one_discriminator_a_domain() -> None:
     assert not any(isinstance(m, nn.ReLU) for m in networks.modules())
     optimizers = make_optimizers(networks, lr=2e-4, betas=(0.5, 0.999), weight_decay=0.0)
     losses = train_step(networks, optimizers, x, -x, WEIGHTS)
-    assert {"d_local_a", "d_local_b", "d_total"} == {k for k in losses if k.startswith("d_")}
+    judged = {k for k in losses if k.startswith("d_")}
+    assert judged == {"d_local_a", "d_local_b", "d_total", "d_real_sign"}
     assert all(torch.isfinite(loss) for loss in losses.values())
 
 
@@ -203,30 +219,132 @@ def test_spectral_conv_equals_torchs() -> None:
     assert torch.equal(ours.u, theirs.weight_u), "a forward pass in eval mode moved the vector"
 
 
+def two_steps(
+    how: How,
+    *,
+    film: str = "pooled",
+    forms: Forms | None = None,
+    counts: tuple[int, int] = (2, 3),
+    is_augmenting: bool = False,
+    is_checkpointing: bool = False,
+    dtype: torch.dtype = torch.double,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the last losses and the weights after two iterations of a small training."""
+    networks = build_networks(
+        LIGHT | {"film": film},
+        {
+            "global": {"base_channels": 4, "layers": 6},
+            "local": {"base_channels": 4, "layers": 4, "dilations": [2]},
+        },
+        seed=3,
+    ).to(dtype)
+    networks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if forms is not None:
+        set_forms(networks, forms)
+    for generator in (networks.generator_a2b, networks.generator_b2a):
+        generator.is_checkpointing = is_checkpointing
+    optimizers = make_optimizers(
+        networks, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-4, is_fused=forms is not None
+    )
+    for step in range(2):
+        real_a = random_images(counts[0], 3, 64, 64, seed=10 + step).to(dtype)
+        real_b = random_images(counts[1], 3, 64, 64, seed=20 + step).to(dtype)
+        augmenting = None
+        if is_augmenting:
+            numbers = draw_numbers(1, step, max(counts))
+            kinds = ("colour", "translation", "cutout")
+            augmenting = Augmenting(kinds, numbers, torch.tensor(0.7))
+        losses = train_step(
+            networks, optimizers, real_a, real_b, WEIGHTS, how=how, augmenting=augmenting
+        )
+    return losses, networks.state_dict()
+
+
+@cache
+def strict_steps(film: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    return two_steps(How(order="strict"), film=film)
+
+
+def assert_equal_to_rounding(
+    ours: tuple[dict[str, Tensor], dict[str, Tensor]],
+    theirs: tuple[dict[str, Tensor], dict[str, Tensor]],
+) -> None:
+    assert ours[0].keys() == theirs[0].keys()
+    for name, loss in theirs[0].items():
+        assert ours[0][name].item() == pytest.approx(loss.item(), rel=1e-9), name
+    for name, weight in theirs[1].items():
+        assert (ours[1][name] - weight).abs().max() < 1e-6, name
+
+
 @pytest.mark.parametrize("film", ["flatten", "pooled"])
-def test_fast_order_equals_strict_to_rounding(film: str) -> None:
-    results = []
-    for order in ("strict", "fast"):
-        networks = build_networks(
-            LIGHT | {"film": film},
-            {
-                "global": {"base_channels": 4, "layers": 6},
-                "local": {"base_channels": 4, "layers": 4, "dilations": [2]},
-            },
-            seed=3,
-        ).double()
-        optimizers = make_optimizers(networks, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-4)
-        for step in range(2):
-            real_a = random_images(2, 3, 64, 64, seed=10 + step).double()
-            real_b = random_images(3, 3, 64, 64, seed=20 + step).double()
-            losses = train_step(networks, optimizers, real_a, real_b, WEIGHTS, order=order)
-        results.append((losses, networks.state_dict()))
-    (strict_losses, strict_weights), (fast_losses, fast_weights) = results
-    assert strict_losses.keys() == fast_losses.keys()
-    for name, loss in strict_losses.items():
-        assert fast_losses[name].item() == pytest.approx(loss.item(), rel=1e-10), name
-    for name, weight in strict_weights.items():
-        assert (fast_weights[name] - weight).abs().max() < 1e-6, name
+@pytest.mark.parametrize(
+    "forms",
+    [None, Forms(True, False, False), Forms(False, True, False), Forms(False, False, True), ALL],
+    ids=["plain", "norm", "folded", "scaled", "all"],
+)
+def test_fast_order_equals_strict_to_rounding(film: str, forms: Forms | None) -> None:
+    strict = strict_steps(film)
+    assert_equal_to_rounding(two_steps(How(), film=film, forms=forms), strict)
+
+
+def test_computing_passes_again_changes_nothing() -> None:
+    for forms in (None, ALL):
+        kept = two_steps(How(), forms=forms)
+        assert_equal_to_rounding(two_steps(How(), forms=forms, is_checkpointing=True), kept)
+
+
+@pytest.mark.parametrize("is_augmenting", [False, True])
+@pytest.mark.parametrize("forms", [None, ALL], ids=["plain", "all"])
+def test_parts_of_a_batch_add_up_to_the_whole(forms: Forms | None, is_augmenting: bool) -> None:
+    whole, parts = (
+        two_steps(How(micro_batches=count), forms=forms, counts=(4, 4), is_augmenting=is_augmenting)
+        for count in (1, 2)
+    )
+    assert_equal_to_rounding(parts, whole)
+
+
+def test_a_batch_that_does_not_divide_into_parts_is_refused() -> None:
+    with pytest.raises(ValueError, match="cannot be cut into 2 equal parts"):
+        two_steps(How(micro_batches=2), counts=(3, 3))
+
+
+def test_half_precision_stays_near_single() -> None:
+    single = two_steps(How(), forms=ALL, dtype=torch.float32)
+    half = two_steps(How(precision="bf16"), forms=ALL, dtype=torch.float32)
+    assert all(weight.dtype == torch.float32 for weight in half[1].values())
+    assert any(not torch.equal(half[1][name], weight) for name, weight in single[1].items())
+    for name, loss in single[0].items():
+        if name != "d_real_sign":
+            assert half[0][name].item() == pytest.approx(loss.item(), rel=0.05), name
+
+
+def test_fused_norms_have_the_gradients_of_the_plain_ones() -> None:
+    x = random_images(3, 5, 4, 6).double().requires_grad_()
+    rho = random_images(1, 5, 1, 1).abs().double().requires_grad_()
+    assert torch.autograd.gradcheck(fused_instance_norm, (x,))
+    assert (fused_instance_norm(x) - nn.functional.instance_norm(x)).abs().max() < 1e-12
+    for count in (1, 3):  # LIN shares gamma and beta, AdaLIN has them for each image
+        gamma = random_images(count, 5, 1, 1, seed=2).double().requires_grad_()
+        beta = random_images(count, 5, 1, 1, seed=3).double().requires_grad_()
+        inputs = (x, rho, gamma, beta)
+        assert torch.autograd.gradcheck(fused_instance_layer_norm, inputs)
+        difference = fused_instance_layer_norm(*inputs) - instance_layer_norm(*inputs)
+        assert difference.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("is_reflecting", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_folded_doubling_equals_doubling_then_convolving(
+    is_reflecting: bool, layout: torch.memory_format
+) -> None:
+    x = random_images(2, 5, 4, 6).double().contiguous(memory_format=layout).requires_grad_()
+    weight = random_images(3, 5, 3, 3, seed=2).double().requires_grad_()
+    doubled = nn.functional.interpolate(x, scale_factor=2.0, mode="nearest")
+    mode = "reflect" if is_reflecting else "constant"
+    plain = nn.functional.conv2d(nn.functional.pad(doubled, (1, 1, 1, 1), mode=mode), weight)
+    folded = partial(folded_upsampling_conv, is_reflecting=is_reflecting)
+    assert (folded(x, weight) - plain).abs().max() < 1e-12
+    assert torch.autograd.gradcheck(folded, (x, weight))
 
 
 def test_initial_weights_depend_on_the_seed_alone() -> None:

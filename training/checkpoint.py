@@ -28,6 +28,15 @@ FORMAT = 1
 GENERATOR_KIND = "generator"
 TRAINING_KIND = "training"
 
+_FIGURES = (
+    "step",
+    "loss_sums",
+    "loss_count",
+    "augment_probability",
+    "best_step",
+    "best_kid",
+)
+
 Facts = dict[str, Any]
 
 
@@ -42,6 +51,9 @@ class TrainingState:
     step: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)  # since the last row of the curves
     loss_count: int = 0
+    augment_probability: float = 0.0
+    best_step: int = 0  # of the lowest KID on held-out pictures; 0: none was scored
+    best_kid: float | None = None
 
 
 def save_checkpoint(path: Path, state: TrainingState, facts: Mapping[str, Any]) -> None:
@@ -50,7 +62,7 @@ def save_checkpoint(path: Path, state: TrainingState, facts: Mapping[str, Any]) 
     Raises:
         OSError: it cannot be written (a full disk); an older file at `path` is untouched.
     """
-    own = {"step": state.step, "loss_sums": state.loss_sums, "loss_count": state.loss_count}
+    own = {name: getattr(state, name) for name in _FIGURES}
     _write(path, dict(_tensors_of(state)), {**facts, **own, "kind": TRAINING_KIND})
 
 
@@ -69,15 +81,17 @@ def load_checkpoint(path: Path, state: TrainingState) -> Facts:
         CheckpointError: missing, damaged, of another kind, or of other networks.
     """
     tensors, facts = _read(path, kind=TRAINING_KIND)
+    missing = [name for name in _FIGURES if name not in facts]
+    if missing:
+        raise CheckpointError(f"{path}: written by another version of Anymus: no {missing[0]}")
     _check_names(path, set(tensors), {name for name, _ in _tensors_of(state)} | _adam_names(state))
     with torch.no_grad():
         for name, tensor in _network_tensors(state):
             _copy(path, name, tensors[name], tensor)
     for name, optimizer in _optimizers(state):
         _load_adam(optimizer, {k.removeprefix(f"{name}."): t for k, t in tensors.items()})
-    state.step = int(facts["step"])
-    state.loss_sums = dict(facts["loss_sums"])
-    state.loss_count = int(facts["loss_count"])
+    for name in _FIGURES:
+        setattr(state, name, facts[name])
     return facts
 
 

@@ -5,9 +5,11 @@ how they are cropped and flipped, follows from the seed and the number 1000.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,8 @@ from anymus.files import sha256_bytes
 from anymus.images import RgbU8, read_rgb, resize_rgb
 from anymus.shards import plain_path, read_stored, walk_stored
 
+from .diffaug import draw_numbers
+
 SIDES = ("A", "B")
 
 
@@ -28,6 +32,7 @@ class Batch(NamedTuple):
 
     real_a: Tensor  # (N, 3, H, W) in [-1, 1]
     real_b: Tensor  # (N, 3, H, W) in [-1, 1]
+    numbers: Tensor  # for differentiable augmentation, see diffaug.draw_numbers
     names: list[str]  # of all 2 N pictures, as "trainA/x.png" or "trainA/shard-0.tar/x.png"
 
 
@@ -92,13 +97,18 @@ class UnpairedBatches:
         seed: int,
         batch_size: int,
         cache_bytes: int,
+        share: slice = slice(None),
     ) -> None:
         self.dataset_dir = dataset_dir
-        self.paths = [find_pictures(dataset_dir / f"train{side}") for side in SIDES]
+        self.paths: list[Sequence[Path]] = [
+            find_pictures(dataset_dir / f"train{side}") for side in SIDES
+        ]
         self.augmentation = augmentation
         self.seed = seed
         self.batch_size = batch_size
+        self.share = share  # of every batch: what this process trains on
         self._free_bytes = cache_bytes
+        self._lock = Lock()
         self._cache: dict[Path, RgbU8] = {}
 
     def at(self, step: int) -> Batch:
@@ -108,14 +118,16 @@ class UnpairedBatches:
             ImageError: a picture cannot be read any more.
         """
         sides, names = [], []
+        places = range((step - 1) * self.batch_size, step * self.batch_size)[self.share]
         for side in range(len(SIDES)):
             pictures = []
-            for place in range((step - 1) * self.batch_size, step * self.batch_size):
+            for place in places:
                 path, picture = self._picture(side, place)
                 pictures.append(picture)
                 names.append(path.relative_to(self.dataset_dir).as_posix())
             sides.append(to_signed(np.stack(pictures)))
-        return Batch(sides[0], sides[1], names)
+        numbers = draw_numbers(self.seed, step, self.batch_size)[:, :, self.share]
+        return Batch(sides[0], sides[1], numbers, names)
 
     def _picture(self, side: int, place: int) -> tuple[Path, RgbU8]:
         """Return the picture at a place in the endless row of a side's epochs, augmented."""
@@ -129,9 +141,10 @@ class UnpairedBatches:
         if path in self._cache:
             return self._cache[path]
         rgb_u8 = to_square(read_rgb(path), self.augmentation.load_size_px)
-        if rgb_u8.nbytes <= self._free_bytes:
-            self._free_bytes -= rgb_u8.nbytes
-            self._cache[path] = rgb_u8
+        with self._lock:  # several threads prepare batches
+            if path not in self._cache and rgb_u8.nbytes <= self._free_bytes:
+                self._free_bytes -= rgb_u8.nbytes
+                self._cache[path] = rgb_u8
         return rgb_u8
 
 

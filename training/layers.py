@@ -1,17 +1,42 @@
 """Building blocks of the U-GAT-IT networks: convolutions, norms, attention, residual blocks."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
+from .fused import (
+    NORM_EPS,
+    folded_upsampling_conv,
+    fused_instance_layer_norm,
+    fused_instance_norm,
+)
+
 Padding = Literal["reflect", "zeros"]
 Activation = Literal["relu", "leaky_relu"]
 
-NORM_EPS = 1e-5
 SPECTRAL_EPS = 1e-12
 LEAKY_SLOPE = 0.2
+
+
+class Forms(NamedTuple):
+    """Which of two forms of the same mathematics the layers compute in; they differ in rounding.
+
+    All False is what the official port computes, operation by operation.
+    """
+
+    is_norm_fused: bool = False  # norms with a backward pass of their own
+    is_folded: bool = False  # doubling folded into its convolution, CAM weights into the mixing one
+    is_spectral_scaled: bool = False  # outputs divided by the singular value, not the weights
+
+
+def set_forms(module: nn.Module, forms: Forms) -> None:
+    """Make every layer of this module, in place, compute in these forms from now on."""
+    for layer in module.modules():
+        if isinstance(layer, AdaLIN | LIN | InstanceNorm | UpConv | CamAttention | _Spectral):
+            layer.forms = forms
 
 
 def make_activation(name: Activation) -> nn.Module:
@@ -53,6 +78,18 @@ class PaddedConv(nn.Conv2d):
         return super().forward(F.pad(x, self.pads_px, mode=self.pad_mode))
 
 
+class UpConv(PaddedConv):
+    """A padded convolution of a map that is first doubled to its nearest pixels."""
+
+    forms = Forms()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolved map (N, C_out, 2 H, 2 W)."""
+        if self.forms.is_folded and self.kernel_size == (3, 3) and self.bias is None:
+            return folded_upsampling_conv(x, self.weight, is_reflecting=self.pad_mode == "reflect")
+        return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
 def spectral_weight(weight: Tensor, u: Tensor, v: Tensor, *, is_updating: bool) -> Tensor:
     """Return the weight divided by its largest singular value, estimated by power iteration.
 
@@ -74,18 +111,71 @@ def spectral_weight(weight: Tensor, u: Tensor, v: Tensor, *, is_updating: bool) 
     return weight / sigma
 
 
+def singular_values(
+    weight: Tensor, u: Tensor, v: Tensor, *, passes: int, is_updating: bool
+) -> Tensor:
+    """Return what each of several passes divides the weight by, (passes,), in one sum.
+
+    The same estimates as `spectral_weight` makes in as many calls.
+
+    Args:
+        weight: (C_out, C_in, ...) raw weight; gradients flow to it.
+        u: (C_out,) left singular vector; replaced in place when `is_updating`.
+        v: (the rest,) right singular vector; replaced in place when `is_updating`.
+        passes: forward passes, each with its own estimate.
+        is_updating: do one power iteration before each pass.
+    """
+    # Channels last: so the weight is a matrix as it lies in memory, and needs no copy.
+    matrix = weight.movedim(1, -1).flatten(1)
+    right_map = v.view(weight.shape[1:]).movedim(0, -1)  # a view of v in the matrix's order
+    left, right = u.clone(), right_map.flatten().clone()
+    lefts, rights = [], []
+    with torch.no_grad():
+        for _ in range(passes):
+            if is_updating:
+                right = F.normalize(matrix.t().mv(left), dim=0, eps=SPECTRAL_EPS)
+                left = F.normalize(matrix.mv(right), dim=0, eps=SPECTRAL_EPS)
+            lefts.append(left)
+            rights.append(right)
+        if is_updating:
+            u.copy_(left)
+            right_map.copy_(right.view(right_map.shape))
+    return (torch.stack(lefts) * (torch.stack(rights) @ matrix.t())).sum(dim=1)
+
+
 def _unit_vector(length: int) -> Tensor:
     return F.normalize(torch.randn(length), dim=0, eps=SPECTRAL_EPS)
 
 
-class SpectralConv(PaddedConv):
+class _Spectral(nn.Module):
+    """What a spectrally normed layer has: a raw weight, both singular vectors, and two forms."""
+
+    weight: Tensor
+    u: Tensor
+    v: Tensor
+    kept_vectors: tuple[Tensor, Tensor]  # u and v at the start of an accumulated step
+    forms = Forms()
+
+    def _normed_weight(self) -> Tensor:
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return spectral_weight(self.weight, self.u, self.v, is_updating=self.training)
+
+    def _scales(self, counts: Sequence[int]) -> Tensor:
+        """Return (N,): what each image's output is multiplied by, pass by pass."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            values = singular_values(
+                self.weight, self.u, self.v, passes=len(counts), is_updating=self.training
+            )
+            scales = torch.split(values.reciprocal(), 1)
+            pairs = zip(scales, counts, strict=True)
+            return torch.cat([scale.expand(count) for scale, count in pairs])
+
+
+class SpectralConv(_Spectral, PaddedConv):
     """A padded convolution whose weight is spectrally normed on every forward pass.
 
     `weight` is the raw weight; the buffers `u` and `v` take part in the state dict.
     """
-
-    u: Tensor
-    v: Tensor
 
     def __init__(  # noqa: PLR0913 - the last five by keyword
         self,
@@ -112,28 +202,41 @@ class SpectralConv(PaddedConv):
         self.register_buffer("u", _unit_vector(out_channels))
         self.register_buffer("v", _unit_vector(in_channels * kernel_px * kernel_px))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the convolved map; in training mode also does one power iteration."""
-        weight = spectral_weight(self.weight, self.u, self.v, is_updating=self.training)
+    def forward(self, x: Tensor, counts: Sequence[int] | None = None) -> Tensor:
+        """Return the convolved map; in training mode also does one power iteration a pass.
+
+        Args:
+            x: (N, C, H, W).
+            counts: images of each pass that x holds one after another; None: one pass. Only the
+                scaled form takes more than one.
+        """
         padded = F.pad(x, self.pads_px, mode=self.pad_mode)
-        return F.conv2d(padded, weight, self.bias, stride=self.stride, dilation=self.dilation)
+        if not self.forms.is_spectral_scaled:
+            assert counts is None or len(counts) == 1
+            weight, bias = self._normed_weight(), self.bias
+            return F.conv2d(padded, weight, bias, stride=self.stride, dilation=self.dilation)
+        scales = self._scales(counts or [len(x)])[:, None, None, None]
+        y = F.conv2d(padded, self.weight, stride=self.stride, dilation=self.dilation)
+        if self.bias is None:
+            return (y * scales).to(y.dtype)
+        return torch.addcmul(self.bias[:, None, None], y, scales).to(y.dtype)
 
 
-class SpectralLinear(nn.Linear):
+class SpectralLinear(_Spectral, nn.Linear):
     """A linear layer whose weight is spectrally normed on every forward pass."""
-
-    u: Tensor
-    v: Tensor
 
     def __init__(self, in_features: int, out_features: int, *, has_bias: bool = False) -> None:
         super().__init__(in_features, out_features, bias=has_bias)
         self.register_buffer("u", _unit_vector(out_features))
         self.register_buffer("v", _unit_vector(in_features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, out_features); in training mode also does one power iteration."""
-        weight = spectral_weight(self.weight, self.u, self.v, is_updating=self.training)
-        return F.linear(x, weight, self.bias)
+    def forward(self, x: Tensor, counts: Sequence[int] | None = None) -> Tensor:
+        """Return (N, out_features); see `SpectralConv.forward`."""
+        if not self.forms.is_spectral_scaled:
+            assert counts is None or len(counts) == 1
+            return F.linear(x, self._normed_weight(), self.bias)
+        y = F.linear(x, self.weight) * self._scales(counts or [len(x)])[:, None]
+        return y if self.bias is None else y + self.bias
 
 
 def instance_layer_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
@@ -163,8 +266,20 @@ def instance_layer_norm(x: Tensor, rho: Tensor, gamma: Tensor, beta: Tensor) -> 
     return torch.addcmul(shift, x, scale)
 
 
+class InstanceNorm(nn.Module):
+    """Instance normalisation without an affine part, eps 1e-5, biased variance."""
+
+    forms = Forms()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return x (N, C, H, W) with mean 0 and variance 1 in each channel of each image."""
+        return fused_instance_norm(x) if self.forms.is_norm_fused else F.instance_norm(x)
+
+
 class AdaLIN(nn.Module):
     """Adaptive layer-instance normalisation: gamma and beta come from outside, per image."""
+
+    forms = Forms()
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -172,11 +287,14 @@ class AdaLIN(nn.Module):
 
     def forward(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """Return x (N, C, H, W) normed, scaled by gamma (N, C) and shifted by beta (N, C)."""
-        return instance_layer_norm(x, self.rho, gamma[:, :, None, None], beta[:, :, None, None])
+        norm = fused_instance_layer_norm if self.forms.is_norm_fused else instance_layer_norm
+        return norm(x, self.rho, gamma[:, :, None, None], beta[:, :, None, None])
 
 
 class LIN(nn.Module):
     """Layer-instance normalisation with gamma and beta of its own."""
+
+    forms = Forms()
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -186,7 +304,8 @@ class LIN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return x (N, C, H, W) normed."""
-        return instance_layer_norm(x, self.rho, self.gamma, self.beta)
+        norm = fused_instance_layer_norm if self.forms.is_norm_fused else instance_layer_norm
+        return norm(x, self.rho, self.gamma, self.beta)
 
 
 class Attended(NamedTuple):
@@ -205,6 +324,8 @@ class CamAttention(nn.Module):
     normed weights, the maps still the raw ones.
     """
 
+    forms = Forms()
+
     def __init__(
         self, channels: int, *, activation: Activation, has_bias: bool, is_spectral: bool
     ) -> None:
@@ -220,15 +341,27 @@ class CamAttention(nn.Module):
         self.mix = nn.Conv2d(2 * channels, channels, kernel_size=1)
         self.activation = make_activation(activation)
 
-    def forward(self, x: Tensor) -> Attended:
-        """Return the attended features, the classifier's logits and the heatmap."""
-        average_logit = self.average(x.mean(dim=(2, 3)))
-        maximum_logit = self.maximum(x.flatten(2).max(dim=2).values)
-        by_average = x * self.average.weight[:, :, None, None]
-        by_maximum = x * self.maximum.weight[:, :, None, None]
-        x = self.activation(self.mix(torch.cat([by_average, by_maximum], dim=1)))
+    def forward(self, x: Tensor, counts: Sequence[int] | None = None) -> Attended:
+        """Return the attended features, the classifier's logits and the heatmap.
+
+        `counts` says which images of x belong to one pass, see `SpectralConv.forward`.
+        """
+        pass_counts = () if counts is None else (counts,)
+        average_logit = self.average(x.mean(dim=(2, 3)), *pass_counts)
+        maximum_logit = self.maximum(x.flatten(2).max(dim=2).values, *pass_counts)
+        x = self.activation(self._mixed(x))
         logits = torch.cat([average_logit, maximum_logit], dim=1)  # (N, 2)
         return Attended(x, logits, x.sum(dim=1, keepdim=True))
+
+    def _mixed(self, x: Tensor) -> Tensor:
+        """Return the 1x1 convolution of both weighted copies of x (N, C, H, W)."""
+        by_average, by_maximum = self.average.weight, self.maximum.weight  # (1, C) each
+        if not self.forms.is_folded:
+            copies = [x * by_average[:, :, None, None], x * by_maximum[:, :, None, None]]
+            return self.mix(torch.cat(copies, dim=1))  # type: ignore[no-any-return]
+        of_average, of_maximum = self.mix.weight.flatten(1).chunk(2, dim=1)  # (C, C) each
+        weight = of_average * by_average + of_maximum * by_maximum
+        return F.conv2d(x, weight[:, :, None, None], self.mix.bias)
 
 
 class ResidualBlock(nn.Module):
@@ -238,12 +371,13 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.conv1 = PaddedConv(channels, channels, 3, padding=padding)
         self.conv2 = PaddedConv(channels, channels, 3, padding=padding)
+        self.norm = InstanceNorm()
         self.activation = make_activation(activation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of x's shape (N, C, H, W)."""
-        y = self.activation(F.instance_norm(self.conv1(x)))
-        y = F.instance_norm(self.conv2(y))
+        y: Tensor = self.activation(self.norm(self.conv1(x)))
+        y = self.norm(self.conv2(y))
         return x + y
 
 

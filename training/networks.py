@@ -7,17 +7,21 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
+from torch.utils.checkpoint import checkpoint
 
+from .fused import widened
 from .layers import (
     LIN,
     Activation,
     AdaLIN,
     AdaLINBlock,
     CamAttention,
+    InstanceNorm,
     PaddedConv,
     Padding,
     ResidualBlock,
     SpectralConv,
+    UpConv,
     make_activation,
 )
 
@@ -95,7 +99,12 @@ class Generator(nn.Module):
         has_cam_bias: whether the CAM classifiers have a bias.
         up_kernel_px: kernel after each doubling.
         head_kernel_px: kernel of the last convolution.
+
+    Attributes:
+        is_checkpointing: compute the pass again for its gradients instead of keeping it.
     """
+
+    is_checkpointing = False
 
     def __init__(  # noqa: PLR0913 - all by keyword
         self,
@@ -129,6 +138,7 @@ class Generator(nn.Module):
         self.activation = make_activation(activation)
 
         # Encoder: full resolution, then one halving for each multiplier.
+        self.norm = InstanceNorm()
         self.stem = PaddedConv(3, base_channels, 7, padding=padding)
         self.down_convs = nn.ModuleList(
             PaddedConv(narrow, wide, 3, stride=2, padding=padding)
@@ -152,7 +162,7 @@ class Generator(nn.Module):
             for _ in range(residual_blocks)
         )
         self.up_convs = nn.ModuleList(
-            PaddedConv(wide, narrow, up_kernel_px, padding=padding)
+            UpConv(wide, narrow, up_kernel_px, padding=padding)
             for wide, narrow in pairwise(reversed(widths))
         )
         self.up_norms = nn.ModuleList(LIN(narrow) for narrow in reversed(widths[:-1]))
@@ -163,9 +173,14 @@ class Generator(nn.Module):
 
         H and W are multiples of 2 ** halvings; with film `flatten` both are `image_size_px`.
         """
-        x = self.activation(F.instance_norm(self.stem(x)))  # (N, base, H, W)
+        if self.is_checkpointing and torch.is_grad_enabled():
+            return Translated(*checkpoint(self._translate, x, use_reentrant=False))
+        return self._translate(x)
+
+    def _translate(self, x: Tensor) -> Translated:
+        x = self.activation(self.norm(self.stem(x)))  # (N, base, H, W)
         for conv in self.down_convs:
-            x = self.activation(F.instance_norm(conv(x)))
+            x = self.activation(self.norm(conv(x)))
         for block in self.encoder_blocks:
             x = block(x)  # (N, C, h, w)
         x, cam_logits, heatmap = self.cam(x)
@@ -173,10 +188,9 @@ class Generator(nn.Module):
         for block in self.decoder_blocks:
             x = block(x, gamma, beta)
         for conv, norm in zip(self.up_convs, self.up_norms, strict=True):
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.activation(norm(conv(x)))
-        image = torch.tanh(self.head(x))  # (N, 3, H, W)
-        return Translated(image, cam_logits, heatmap)
+        image = torch.tanh(widened(self.head(x)))  # (N, 3, H, W)
+        return Translated(image, widened(cam_logits), heatmap)
 
     @torch.no_grad()
     def clip_rho(self) -> None:
@@ -228,15 +242,23 @@ class Discriminator(nn.Module):
         )
         self.head = SpectralConv(width, 1, 4, pad_px=(1, 1), padding=padding, has_bias=False)
 
-    def forward(self, x: Tensor) -> Judged:
+    def forward(self, x: Tensor, counts: Sequence[int] | None = None) -> Judged:
         """Return the patch map of x (N, 3, H, W) in [-1, 1].
 
         In training mode every spectral norm does one power iteration.
+
+        Args:
+            x: images; with `counts`, those of several passes one after another.
+            counts: images of each pass, N in all. Every pass has its own power iteration, as if
+                it had been made alone; None: one pass.
         """
+        if counts is not None and not self.head.forms.is_spectral_scaled:
+            judged = [self(part) for part in torch.split(x, list(counts))]
+            return Judged(*(torch.cat(parts) for parts in zip(*judged, strict=True)))
         for conv in (*self.down_convs, *self.dilated_convs, self.widen):
-            x = self.activation(conv(x))
-        x, cam_logits, heatmap = self.cam(x)
-        return Judged(self.head(x), cam_logits, heatmap)
+            x = self.activation(conv(x, counts))
+        x, cam_logits, heatmap = self.cam(x, counts)
+        return Judged(widened(self.head(x, counts)), widened(cam_logits), heatmap)
 
 
 class Networks(nn.Module):
@@ -272,6 +294,10 @@ class Networks(nn.Module):
             for name, network in self.discriminators.items()
             if name.endswith(f"_{domain}")
         )
+
+    def judges(self) -> Iterator[nn.Module]:
+        """Yield the discriminators of both domains."""
+        return iter(self.discriminators.values())
 
     def generator_parameters(self) -> Iterator[nn.Parameter]:
         """Yield the parameters of both generators, a2b first."""

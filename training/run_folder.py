@@ -18,6 +18,10 @@ from .checkpoint import TrainingState, find_not_finite, load_checkpoint, read_fa
 FREE_PARAMETERS = frozenset(
     {
         "device",
+        "is_compiled",
+        "has_cuda_graph",
+        "is_deterministic",
+        "guard",
         "iterations",
         "log_every_iter",
         "sample_every_iter",
@@ -25,6 +29,11 @@ FREE_PARAMETERS = frozenset(
         "checkpoint_every_iter",
         "keep_checkpoints",
         "cache_mib",
+        "loader_workers",
+        "max_seconds",
+        "is_checkpointing",
+        "has_tensorboard",
+        "export",
     }
 )
 MAX_FAILED_SAVES = 3
@@ -46,6 +55,16 @@ class RunFolder:
     def history_path(self) -> Path:
         """Return where the rows of the loss curves are kept."""
         return self.path / "history.jsonl"
+
+    @property
+    def scores_path(self) -> Path:
+        """Return where the rows of scores on held-out pictures are kept."""
+        return self.path / "scores.jsonl"
+
+    @property
+    def selection_path(self) -> Path:
+        """Return where the names of the selected pictures are kept."""
+        return self.path / "selection.json"
 
     @property
     def samples_dir(self) -> Path:
@@ -75,13 +94,15 @@ def open_run_folder(
     return RunFolder(checkpoints_dir / hashlib.sha256(text.encode()).hexdigest()[:12], facts)
 
 
-def fits_schedule(step: int, iterations: int, saved_iterations: int) -> bool:
-    """Return whether a checkpoint of a run over `saved_iterations` belongs to one of `iterations`.
+def fits_schedule(step: int, parameters: Mapping[str, Any], saved_iterations: int) -> bool:
+    """Return whether a checkpoint of a run over `saved_iterations` belongs to one of these.
 
-    In the first half of a run its length has no effect yet: both rates are constant there. After
-    that the rate falls towards the end, so that only the same length leads to the same weights.
+    While the rate is held a run's length has no effect. After that the rate falls towards the end,
+    so that only the same length leads to the same weights.
     """
-    return iterations == saved_iterations or step <= min(iterations, saved_iterations) // 2
+    if parameters["iterations"] == saved_iterations:
+        return True
+    return step <= min(held_iterations(parameters), held_iterations(parameters, saved_iterations))
 
 
 def resume(folder: RunFolder, state: TrainingState) -> int:
@@ -98,7 +119,7 @@ def resume(folder: RunFolder, state: TrainingState) -> int:
         found += 1
         try:
             saved = int(read_facts(path)["parameters"]["iterations"])
-            if not fits_schedule(step, iterations, saved):
+            if not fits_schedule(step, folder.facts["parameters"], saved):
                 lengths.add(saved)
                 continue
             load_checkpoint(path, state)
@@ -154,33 +175,51 @@ def save(folder: RunFolder, state: TrainingState, *, is_required: bool) -> None:
         log.warning("no checkpoint of step %d, training goes on: %s", state.step, error)
         return
     folder.failed_saves = 0
-    _drop_superfluous(folder, state.step)
+    _drop_superfluous(folder, state)
 
 
-def _drop_superfluous(folder: RunFolder, newest_step: int) -> None:
-    """Delete older checkpoints but the newest few and the newest of the first half.
+def _drop_superfluous(folder: RunFolder, state: TrainingState) -> None:
+    """Delete older checkpoints but the newest few, the best, and the last before the rate falls.
 
     Those that an interruption left between two regular ones go first, so that the folder of an
     interrupted run ends like that of another.
     """
     parameters = folder.facts["parameters"]
-    every, half = parameters["checkpoint_every_iter"], parameters["iterations"] // 2
-    older = [(step, path) for step, path in folder.checkpoints() if step <= newest_step]
-    regular = [step for step, _ in older if step % every == 0 or step == newest_step]
-    kept = set(regular[: parameters["keep_checkpoints"]])
-    kept |= set([step for step in regular if step <= half][:1])
+    every, held = parameters["checkpoint_every_iter"], held_iterations(parameters)
+    older = [(step, path) for step, path in folder.checkpoints() if step <= state.step]
+    regular = [step for step, _ in older if step % every == 0 or step == state.step]
+    kept = {*regular[: parameters["keep_checkpoints"]], state.best_step}
+    kept |= set([step for step in regular if step <= held][:1])
     for step, path in older:
         if step not in kept:
             path.unlink()
+
+
+def held_iterations(parameters: Mapping[str, Any], iterations: int | None = None) -> int:
+    """Return the iterations before the length of a run has an effect on its learning rate.
+
+    Args:
+        parameters: the section `train`, as plain values.
+        iterations: of the run; None: those of the parameters.
+    """
+    iterations = iterations or parameters["iterations"]
+    schedule = parameters["schedule"]
+    if schedule["shape"] == "constant":
+        return iterations
+    if schedule["hold_pictures"] is None:
+        return int(iterations // 2)
+    return min(iterations, int(schedule["hold_pictures"] // parameters["batch_size"]))
 
 
 def _binding(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts that determine the weights, flat: `generator.base_channels` and so on."""
     flat = {"seed": facts["seed"], "data_sha256": facts["data_sha256"]}
     for name, value in facts["parameters"].items():
+        if name in FREE_PARAMETERS:
+            continue
         if isinstance(value, dict):
             flat |= {f"train.{name}.{key}": inner for key, inner in value.items()}
-        elif name not in FREE_PARAMETERS:
+        else:
             flat[f"train.{name}"] = value
     return flat
 

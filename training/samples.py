@@ -1,6 +1,7 @@
 """Sample grids: what the generators make of fixed test pictures, side by side."""
 
 from functools import cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
-from anymus.images import RgbU8, resize_rgb
+from anymus.images import RgbU8, read_rgb, resize_rgb, write_png
 
 from .networks import Generator
 
@@ -17,6 +18,7 @@ COLUMNS = ("input", "CAM", "translation", "CAM of cycle", "cycle", "identity")
 MIN_CELL_PX = 128
 GAP_PX = 4
 TITLE_PX = 22
+MAX_STRIP = 12  # columns over time
 HEATMAP_SHARE = 0.6
 
 
@@ -56,6 +58,32 @@ def sample_grid(
             cell = resize_rgb(row[column], cell_px, cell_px)
             grid[top : top + cell_px, left : left + cell_px] = cell
     return grid
+
+
+def write_strips(folder: Path, grids_dir: Path) -> None:
+    """Write strip.png: the fixed pictures, and beside each what became of it over time.
+
+    Args:
+        folder: where to write.
+        grids_dir: holds the sample grids, `step_<number>.png`.
+    """
+    grids = sorted(grids_dir.glob("step_*.png"))
+    places = np.unique(np.linspace(0, len(grids) - 1, min(MAX_STRIP, len(grids))).round())
+    chosen = [grids[int(place)] for place in places]
+    if not chosen:
+        return
+    columns: list[RgbU8] = []
+    for path in chosen:
+        grid = read_rgb(path)
+        cell_px = (grid.shape[1] + GAP_PX) // len(COLUMNS) - GAP_PX
+        left = COLUMNS.index("translation") * (cell_px + GAP_PX)
+        if not columns:
+            columns.append(grid[:, : cell_px + GAP_PX].copy())
+        column = grid[:, left : left + cell_px + GAP_PX].copy()
+        column[:TITLE_PX] = 255
+        _write_title(column, f"step {int(path.stem.removeprefix('step_'))}", 0)
+        columns.append(column)
+    write_png(folder / "strip.png", np.concatenate(columns, axis=1)[:, :-GAP_PX])
 
 
 def to_rgb(x_signed: Tensor) -> RgbU8:
