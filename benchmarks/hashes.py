@@ -1,6 +1,6 @@
 """Near-duplicate hashes: seconds, memory and recall of the exact join, beside a plain sort.
 
-    python benchmarks/hashes.py --count 1000000 --max-distance 6
+python benchmarks/hashes.py --count 1000000 --max-distance 6
 """
 
 import argparse
