@@ -2,7 +2,7 @@
 
     python benchmarks/train_step.py --preset light --size 256 --rounds 3
     python benchmarks/train_step.py --preset light --variants port ours ours-bf16
-    python benchmarks/train_step.py --gpu                  # the table for a CUDA device
+    python benchmarks/train_step.py --device cuda --variants port ours-bf16-compiled
 
 All variants start from the same weights and see the same pictures, in one process, in turns. A row
 is a variant: the median of its CPU seconds and wall seconds an iteration with the half-width of

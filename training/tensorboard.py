@@ -1,4 +1,4 @@
-"""Losses and sample grids for TensorBoard, for who has it installed (the extra `tensorboard`)."""
+"""Losses and sample grids for TensorBoard, for who has it installed."""
 
 from collections.abc import Mapping
 from pathlib import Path
