@@ -1,39 +1,27 @@
 """Label: a page in the browser, served to this machine alone, to mark faces by hand."""
 
 import functools
-import json
 import threading
-import webbrowser
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from anymus.drawn_faces import head_of_face
-from anymus.errors import AnymusError, DatasetError, ImageError, ParamsError
+from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import walk_images
 from anymus.images import RgbU8, encode_jpeg, read_rgb
+from anymus.local_page import PageHandler, PageServer, open_server, serve_until_interrupt
 from anymus.manifest import Face
 from anymus.params import DetectorParams
-from anymus.progress import log
 
 from .detect import load_detector
 from .labels import LabelledFace, LabelStore, PictureLabels, parse_row
 
-_HOST = "127.0.0.1"
 _PAGE = Path(__file__).parent / "label.html"
 _MAX_BODY_BYTES = 1 << 20
 _JPEG_QUALITY = 95
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline';"
-    " style-src 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'",
-}
 
 
 class LabelDesk:
@@ -116,21 +104,13 @@ class LabelDesk:
         )
 
 
-def open_desk(desk: LabelDesk, port: int = 0) -> ThreadingHTTPServer:
+def open_desk(desk: LabelDesk, port: int = 0) -> PageServer:
     """Return a server of the desk on this machine's own address, not started yet.
 
     Raises:
         AnymusError: The port is in use.
     """
-    handler = functools.partial(_Handler, desk)
-    try:
-        server = ThreadingHTTPServer((_HOST, port), handler)
-    except OSError as error:
-        raise AnymusError(
-            f"cannot answer on {_HOST}:{port}: {error.strerror}", "leave --port out for a free one"
-        ) from error
-    server.daemon_threads = True
-    return server
+    return open_server(_Handler, desk, port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +152,8 @@ def label(
     store = LabelStore(dst)
     desk = LabelDesk(folder, store, params)
     with open_desk(desk, port) as server:
-        address = f"http://{_HOST}:{server.server_port}/"
-        log.info("%d pictures at %s - labels go to %s - Ctrl-C ends", len(desk.files), address, dst)
-        if has_browser:
-            webbrowser.open(address)
-        with suppress(KeyboardInterrupt):
-            server.serve_forever()
+        what = f"{len(desk.files)} pictures, labels go to {dst},"
+        serve_until_interrupt(server, what, has_browser=has_browser)
     return count_labels(desk, store)
 
 
@@ -192,11 +168,8 @@ def count_labels(desk: LabelDesk, store: LabelStore) -> LabelReport:
     )
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(PageHandler):
     """Answers one browser; pictures are named by their number, so no path ever comes in."""
-
-    protocol_version = "HTTP/1.1"
-    timeout = 30
 
     def __init__(self, desk: LabelDesk, *arguments: Any) -> None:
         self._desk = desk
@@ -204,61 +177,41 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        if not self._is_from_here():
-            return
         try:
             if url.path == "/":
-                self._send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
+                self.send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
             elif url.path == "/api/pictures":
-                self._send_json(HTTPStatus.OK, self._desk.overview())
+                self.send_json(HTTPStatus.OK, self._desk.overview())
             elif url.path == "/api/labels":
-                self._send_json(HTTPStatus.OK, self._desk.row(self._index(url.query)))
+                self.send_json(HTTPStatus.OK, self._desk.row(self._index(url.query)))
             elif url.path == "/picture":
-                self._send(HTTPStatus.OK, self._desk.jpeg(self._index(url.query)), "image/jpeg")
+                self.send(HTTPStatus.OK, self._desk.jpeg(self._index(url.query)), "image/jpeg")
             else:
-                self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-        except ImageError as error:
-            self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, error.message)
+                self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
         except AnymusError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, error.message)
+            self.refuse_for(error)
 
     def do_PUT(self) -> None:
         url = urlsplit(self.path)
-        if not self._is_from_here():
+        body = self.read_body(_MAX_BODY_BYTES, ["application/json"])
+        if body is None:
+            return
+        if url.path != "/api/labels":
+            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         try:
-            body = self._body()
-            if url.path != "/api/labels":
-                self._refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-                return
             known = (self.headers.get("If-Match") or "").strip('"') or None
             revision = self._desk.save(self._index(url.query), body, known)
         except AnymusError as error:
-            self._refuse(HTTPStatus.BAD_REQUEST, error.message)
+            self.refuse_for(error)
             return
         except OSError as error:
-            self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"cannot save: {error.strerror}")
+            self.refuse(HTTPStatus.INSUFFICIENT_STORAGE, f"cannot save: {error.strerror}")
             return
         if revision is None:
-            self._refuse(HTTPStatus.CONFLICT, "these labels were changed in another window")
+            self.refuse(HTTPStatus.CONFLICT, "these labels were changed in another window")
         else:
-            self._send_json(HTTPStatus.OK, {"revision": revision})
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing: a line a picture is no progress."""
-
-    def _is_from_here(self) -> bool:
-        """Refuse what another site's page sends, by name (DNS rebinding) or across origins."""
-        port = self.connection.getsockname()[1]
-        hosts = {f"{_HOST}:{port}", f"localhost:{port}"}
-        origin = self.headers.get("Origin")
-        if self.headers.get("Host") in hosts and (
-            origin is None or origin in {f"http://{host}" for host in hosts}
-        ):
-            return True
-        self.close_connection = True
-        self._refuse(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
-        return False
+            self.send_json(HTTPStatus.OK, {"revision": revision})
 
     def _index(self, query: str) -> int:
         text = parse_qs(query).get("index", [""])[0]
@@ -266,28 +219,6 @@ class _Handler(BaseHTTPRequestHandler):
         if not is_number or int(text) >= len(self._desk.files):
             raise ParamsError(f"there is no picture {text[:20]!r}")
         return int(text)
-
-    def _body(self) -> bytes:
-        text = self.headers.get("Content-Length") or ""
-        is_json = (self.headers.get("Content-Type") or "").startswith("application/json")
-        if not text.isdecimal() or int(text) > _MAX_BODY_BYTES or not is_json:
-            self.close_connection = True  # what follows is not read
-            raise ParamsError(f"not JSON of at most {_MAX_BODY_BYTES} bytes")
-        return self.rfile.read(int(text))
-
-    def _send_json(self, status: HTTPStatus, value: object) -> None:
-        self._send(status, json.dumps(value).encode(), "application/json")
-
-    def _refuse(self, status: HTTPStatus, message: str) -> None:
-        self._send_json(status, {"error": message})
-
-    def _send(self, status: HTTPStatus, body: bytes, kind: str) -> None:
-        self.send_response(status)
-        headers = _HEADERS | {"Content-Type": kind, "Content-Length": str(len(body))}
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
 
 
 def _labelled(face: Face) -> LabelledFace:
