@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from anymus.errors import CheckpointError
 from anymus.files import sha256_bytes
 from anymus.images import RgbU8, to_grey
-from anymus.looks import Sight
+from anymus.looks import Sight, overlap
 from anymus.manifest import Point
 
 WEIGHTS_FOLDER = Path(__file__).parent / "weights"
@@ -112,7 +112,7 @@ def merge_looks(looks: Sequence[Heads], min_score: float = 0.0) -> Heads:
             break  # the mean over the looks cannot be more
         if not is_free[best]:
             continue
-        group = np.flatnonzero(is_free & (_overlaps(boxes[best], boxes) > _SAME_HEAD_IOU))
+        group = np.flatnonzero(is_free & (overlap(boxes[best], boxes) > _SAME_HEAD_IOU))
         is_free[group] = False
         weights = scores[group, None] ** 2 / (scores[group] ** 2).sum()
         best_of_look = np.zeros(len(looks), np.float32)
@@ -131,17 +131,9 @@ def _without_overlaps(merged: Sequence[tuple[NDArray[np.float32], ...]]) -> Head
     scores, boxes, eyes, seen = (np.array(part, np.float32) for part in zip(*merged, strict=True))
     kept: list[int] = []
     for index in np.argsort(-scores, kind="stable"):
-        if not (_overlaps(boxes[index], boxes[kept]) > _MAX_OVERLAP).any():
+        if not (overlap(boxes[index], boxes[kept]) > _MAX_OVERLAP).any():
             kept.append(int(index))
     return Heads(boxes[kept], scores[kept], eyes[kept], seen[kept])
-
-
-def _overlaps(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the intersection over union (F,) of one box x, y, w, h with others (F, 4)."""
-    ends, box_end = boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:]
-    sides = np.minimum(ends, box_end) - np.maximum(boxes[:, :2], box[:2])
-    shared = np.clip(sides, 0, None).prod(-1)
-    return np.asarray(shared / (boxes[:, 2:].prod(-1) + box[2:].prod() - shared), np.float32)
 
 
 def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -237,21 +237,6 @@ def to_grey(rgb_u8: RgbU8) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(rgb_u8).convert("L"), dtype=np.uint8)
 
 
-def contact_sheet(tiles: list[RgbU8], columns: int, tile_px: int, gap_px: int = 4) -> RgbU8:
-    """Return pictures laid out in rows on white, each fitted into a square of `tile_px`."""
-    rows = max(1, -(-len(tiles) // columns))
-    step_px = tile_px + gap_px
-    shape = (rows * step_px + gap_px, columns * step_px + gap_px, 3)
-    sheet = np.full(shape, 255, np.uint8)
-    for index, tile in enumerate(tiles):
-        fitted = fit_rgb(tile, tile_px)
-        height_px, width_px = fitted.shape[:2]
-        top = gap_px + (index // columns) * step_px + (tile_px - height_px) // 2
-        left = gap_px + (index % columns) * step_px + (tile_px - width_px) // 2
-        sheet[top : top + height_px, left : left + width_px] = fitted
-    return sheet
-
-
 def fit_rgb(rgb_u8: RgbU8, side_px: int) -> RgbU8:
     """Return the picture scaled so that its longer side is `side_px`, its proportions kept."""
     height_px, width_px = rgb_u8.shape[:2]

@@ -6,14 +6,17 @@ looks around it decide which pixels these are and put what was seen together.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from anymus.images import RgbU8, resize_rgb
 from anymus.manifest import Face, Point
 
 _SAME_FACE_IOU = 0.3
+
+Floating = TypeVar("Floating", np.float32, np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +96,29 @@ class TwoLooks:
 
 def merge(sights: list[Sight]) -> list[Sight]:
     """Return the sights without those that overlap a better one: one face each."""
-    kept: list[Sight] = []
-    for sight in sorted(sights, key=lambda s: (-s.score, s.x, s.y, s.width)):
-        if all(_iou(sight, other) < _SAME_FACE_IOU for other in kept):
-            kept.append(sight)
-    return kept
+    ordered = sorted(sights, key=lambda s: (-s.score, s.x, s.y, s.width))
+    boxes = np.array([box_of(sight) for sight in ordered]).reshape(-1, 4)
+    kept: list[int] = []
+    for index, box in enumerate(boxes):
+        if (overlap(box, boxes[kept]) < _SAME_FACE_IOU).all():
+            kept.append(index)
+    return [ordered[index] for index in kept]
+
+
+def box_of(sight: Sight) -> tuple[float, float, float, float]:
+    """Return the box x, y, width, height of a sight."""
+    return sight.x, sight.y, sight.width, sight.height
+
+
+def overlap(box: NDArray[Floating], boxes: NDArray[Floating]) -> NDArray[Floating]:
+    """Return the overlap (F,) of a box x, y, width, height with others (F, 4).
+
+    It is intersection over union, 0-1.
+    """
+    ends, box_end = boxes[:, :2] + boxes[:, 2:], box[:2] + box[2:]
+    sides = np.minimum(ends, box_end) - np.maximum(boxes[:, :2], box[:2])
+    shared = np.clip(sides, 0, None).prod(-1)
+    return np.asarray(shared / (boxes[:, 2:].prod(-1) + box[2:].prod() - shared))
 
 
 def rescale(sight: Sight, factor: float) -> Sight:
@@ -105,14 +126,6 @@ def rescale(sight: Sight, factor: float) -> Sight:
     points = {name: (x * factor, y * factor) for name, (x, y) in sight.landmarks.items()}
     sides = {name: getattr(sight, name) * factor for name in ("x", "y", "width", "height")}
     return replace(sight, **sides, landmarks=points)
-
-
-def _iou(one: Sight, other: Sight) -> float:
-    """Return the overlap of two boxes: intersection over union, 0-1."""
-    width = min(one.x + one.width, other.x + other.width) - max(one.x, other.x)
-    height = min(one.y + one.height, other.y + other.height) - max(one.y, other.y)
-    shared = max(0.0, width) * max(0.0, height)
-    return shared / (one.width * one.height + other.width * other.height - shared)
 
 
 def _face(sight: Sight, scale: float) -> Face:

@@ -17,7 +17,6 @@ from .hamming import near_pairs
 
 _HASHED_PX = 256
 _MAX_SAME_COARSE = 1000
-_HEX_DIGITS = (16, 64)
 _WORDS = 10  # of 64 bits: a coarse and four fine ones, plain and mirrored
 
 
@@ -41,16 +40,6 @@ class Fingerprint:
         return "".join(
             f"{part.coarse:016x}{part.fine:064x}" for part in (self.plain, self.mirrored)
         )
-
-
-def read_fingerprint(digits: str) -> Fingerprint:
-    """Return the fingerprint that `Fingerprint.to_hex` wrote."""
-    coarse, fine = _HEX_DIGITS
-    parts = (digits[: coarse + fine], digits[coarse + fine :])
-    plain, mirrored = (
-        PictureHash(int(part[:coarse], 16), int(part[coarse:], 16)) for part in parts
-    )
-    return Fingerprint(plain, mirrored)
 
 
 def fingerprint(rgb_u8: RgbU8) -> Fingerprint:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anymus.drawn_faces import face_of_head, see_faces
-from anymus.looks import Sight
+from anymus.looks import Sight, box_of, overlap
 from curation.face_samples import Grey, Sample
 
 MIN_IOU = 0.5
@@ -117,32 +117,17 @@ def match(faces: Sequence[Sight], boxes: NDArray[np.float32]) -> list[int | None
 
     Detectors differ in how much hair a box holds: it may overlap the head or the face in it.
     """
+    heads = boxes.astype(np.float64)
+    inner = np.array([face_of_head(head) for head in heads]).reshape(-1, 4)
     free = set(range(len(boxes)))
     owners: list[int | None] = []
     for face in faces:
-        overlaps = {
-            index: max(iou(_box(face), boxes[index]), iou(_box(face), face_of_head(boxes[index])))
-            for index in free
-        }
-        best = max(sorted(overlaps), key=overlaps.__getitem__, default=None)
+        box = np.array(box_of(face))
+        overlaps = np.maximum(overlap(box, heads), overlap(box, inner))
+        best = max(sorted(free), key=overlaps.__getitem__, default=None)
         owners.append(best if best is not None and overlaps[best] >= MIN_IOU else None)
         free.discard(-1 if owners[-1] is None else owners[-1])
     return owners
-
-
-def iou(first: Sequence[float], second: Sequence[float] | NDArray[np.float32]) -> float:
-    """Return the overlap of two boxes x, y, w, h: intersection over union, 0 to 1."""
-    x, y, w, h = (float(value) for value in first)
-    u, v, s, t = (float(value) for value in second)
-    wide = min(x + w, u + s) - max(x, u)
-    high = min(y + h, v + t) - max(y, v)
-    if wide <= 0 or high <= 0:
-        return 0.0
-    return wide * high / (w * h + s * t - wide * high)
-
-
-def _box(face: Sight) -> tuple[float, float, float, float]:
-    return face.x, face.y, face.width, face.height
 
 
 def _average_precision(outcomes: Sequence[tuple[float, bool]], labelled: int) -> float:

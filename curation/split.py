@@ -184,14 +184,6 @@ class LeakCount:
         return leaks
 
 
-def count_leaks(rows: Iterable[ImageRecord]) -> int:
-    """Return how many groups and how many source pictures have faces in train and in test."""
-    leaks = LeakCount()
-    for _ in leaks.watch(rows):
-        pass
-    return leaks.count()
-
-
 def _join_equals(count: int, columns: list["array[int]"]) -> list[list[int]]:
     """Return the sets of indices that hang together by equal values of any column; 0 is none."""
     groups = Groups(count)

@@ -10,7 +10,7 @@ from anymus.detectors import DETECTORS, make_detector
 from anymus.drawing.photo import draw_portrait, draw_scene
 from anymus.errors import DeviceError, ParamsError
 from anymus.images import RgbU8, resize_rgb
-from anymus.looks import Sight, TwoLooks, merge
+from anymus.looks import Sight, TwoLooks, merge, overlap
 from anymus.photo_faces import PHOTO_MODELS, SquareRule
 
 OPTIONS = {
@@ -64,6 +64,13 @@ def test_what_both_looks_saw_is_one_face_the_better_one() -> None:
     model = Scripted({0: [_sight(100, 60, 0.4)], 1: [_sight(104, 56, 1.4), _sight(300, 50, 0.1)]})
     assert _look(model) == (56, 50)
     assert merge([_sight(0, 10, 1), _sight(20, 10, 2)]) == [_sight(20, 10, 2), _sight(0, 10, 1)]
+
+
+def test_overlap_is_intersection_over_union() -> None:
+    box = np.array([0.0, 0.0, 10.0, 10.0])
+    others = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [10, 0, 10, 10], [2, 2, 5, 4]], np.float64)
+    assert overlap(box, others) == pytest.approx([1, 1 / 3, 0, 0.2])
+    assert overlap(box, others[:0]).shape == (0,)
 
 
 def test_boxes_and_points_are_in_pixels_of_the_picture_as_given() -> None:

@@ -145,7 +145,5 @@ def test_reduction_does_not_alias_screentone() -> None:
     assert reduced.std() < 6
 
 
-def test_contact_sheet_holds_every_tile(colourful: Picture) -> None:
-    sheet = images.contact_sheet([colourful] * 5, columns=3, tile_px=40, gap_px=2)
-    assert sheet.shape == (2 * 42 + 2, 3 * 42 + 2, 3)
+def test_a_picture_is_fitted_into_a_square_with_its_proportions(colourful: Picture) -> None:
     assert images.fit_rgb(colourful, 40).shape == (30, 40, 3)

@@ -15,7 +15,7 @@ from curation.face_network import FaceNetwork
 from curation.face_samples import Sample, Target, cut_piece, draw_sample, read_samples
 from curation.face_targets import assign, detection_loss, stack
 from curation.labels import read_labels
-from curation.measure_detector import iou, match, measure_detector
+from curation.measure_detector import match, measure_detector
 
 LABELS = Path(__file__).parent.parent / "curation" / "hand_labels" / "manga_faces.jsonl"
 
@@ -182,7 +182,6 @@ def test_each_label_is_found_once() -> None:
         Sight(50, 50, 10, 10, 0.7, {}),
     ]
     assert match(faces, boxes) == [0, None, None]
-    assert iou((0, 0, 10, 10), (5, 0, 10, 10)) == pytest.approx(1 / 3)
 
 
 def test_the_figures_of_a_detector() -> None:
