@@ -40,7 +40,7 @@ demo: setup  ## Run the pipeline on the embedded demo site, then convert a folde
 	$(RUN) anymus convert data/processed/testA -o results/demo --side-by-side
 	@echo
 	@echo "pictures  $(CURDIR)/results/demo"
-	@echo "samples   $(CURDIR)/results/evaluate/samples.png"
+	@echo "verdict   $(CURDIR)/results/evaluate/index.html"
 	@echo "report    $(CURDIR)/reports/index.html"
 
 test: setup  ## Run the test suite.

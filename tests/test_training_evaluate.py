@@ -20,7 +20,7 @@ from training.networks import Generator
 
 SIZE_PX = 32
 COUNTS = {"trainA": 9, "trainB": 12, "testA": 7, "testB": 5}
-FILES = ["metrics.json", "plots/kid.png", "plots/kid.tsv", "samples.png"]
+FILES = ["index.html", "metrics.json", "plots/kid.png", "plots/kid.tsv", "samples.png"]
 
 
 def _picture(part: str, index: int) -> np.ndarray:
@@ -125,6 +125,11 @@ def test_what_is_written_is_flat_and_whole(grey: tuple[Path, EvaluateReport]) ->
     assert float(table["b2a", "untouched"][1]) == figures["kid_a_identity_low"]
     assert read_rgb(dst / "plots" / "kid.png").shape == (400, 900, 3)
     assert read_rgb(dst / "samples.png").shape[1] > 6 * SIZE_PX
+    page = (dst / "index.html").read_text()
+    assert "better than doing nothing" in page
+    assert page.count("Manga to photo: worst</h3>") == 1
+    shown = 2 * 3 * 2  # directions, groups, rows
+    assert page.count(' alt="translation of ') == shown
 
 
 def test_the_same_input_gives_the_same_bytes(place: Path) -> None:

@@ -17,11 +17,13 @@ from anymus.torchlib import pick_device
 
 from .checkpoint import load_generator
 from .data import find_pictures, to_signed, to_square
+from .evaluation_page import Direction, render_page
 from .features import FeatureNetwork, Features, load_feature_network
 from .kid_plot import draw_kid
 from .metrics import Estimate, Sampling, fid, kid, kid_gain, spread
 from .networks import Generator
 from .samples import sample_grid, to_rgb
+from .showcase import distance_to_targets, pick, show_groups
 
 Domain = Literal["a", "b"]
 DIRECTIONS: tuple[tuple[Domain, Domain], ...] = (("a", "b"), ("b", "a"))
@@ -61,12 +63,13 @@ class _Seen(NamedTuple):
 def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> EvaluateReport:
     """Translate the test parts both ways and return how far the results are from their targets.
 
-    Writes `dst/metrics.json`, `dst/samples.png`, `dst/plots/kid.png` and `dst/plots/kid.tsv`. All
-    pictures, real ones too, are brought to the generators' size first, so that the distances
-    compare drawing and not resolution. The same input gives the same bytes on the same machine.
+    Writes `dst/metrics.json`, `dst/samples.png`, `dst/plots/kid.png`, `dst/plots/kid.tsv` and the
+    page `dst/index.html`, which also shows training's plots where they are there. All pictures,
+    real ones too, are brought to the generators' size first, so that the distances compare drawing
+    and not resolution. The same input gives the same bytes on the same machine.
 
     Args:
-        params: All parameters; `evaluate` and `seed` are read.
+        params: All parameters; `evaluate`, `seed` and `paths.train_results` are read.
         dataset_dir: Folder of `split`; only read.
         models_dir: Folder with generator_a2b.safetensors and generator_b2a.safetensors.
         dst: Folder to write, replaced as a whole.
@@ -101,11 +104,15 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
         figures |= found
         bars[f"{source}2{target}"] = estimates
     sheet = _draw_sheet(parts, pair, params.evaluate.sheet_rows)
+    shown = _show(params, parts, pair, seen, bars)
     report = EvaluateReport({name: _rounded(value) for name, value in figures.items()})
+    kid_plot = draw_kid(bars)
+    page = render_page(report.figures, shown, kid_plot, Path(params.paths.train_results))
     with atomic_folder(dst) as partial:
         write_json(partial / "metrics.json", report.as_metrics())
         write_text(partial / "plots" / "kid.tsv", _kid_table(bars))
-        write_png(partial / "plots" / "kid.png", draw_kid(bars))
+        write_png(partial / "plots" / "kid.png", kid_plot)
+        write_text(partial / "index.html", page)
         write_png(partial / "samples.png", sheet)
     return report
 
@@ -264,6 +271,28 @@ def _draw_sheet(parts: Mapping[str, Sequence[Path]], pair: _Pair, rows: int) -> 
         pictures = _read([paths[place] for place in places], pair.size_px)
         inputs.append(to_signed(np.stack(pictures)).to(pair.device))
     return sample_grid(pair.generators["a"], pair.generators["b"], *inputs)
+
+
+def _show(
+    params: Params,
+    parts: Mapping[str, Sequence[Path]],
+    pair: _Pair,
+    seen: Mapping[Domain, _Seen],
+    bars: Mapping[str, Mapping[str, Estimate]],
+) -> dict[str, Direction]:
+    """Return what the page shows of each direction: estimates, and pictures good and bad."""
+    shown = {}
+    for source, target in DIRECTIONS:
+        name = f"{source}2{target}"
+        distances = distance_to_targets(seen[source].translated, seen[target].real)
+        rng = np.random.default_rng([params.seed, ord(source), len(distances)])
+        groups = pick(distances, params.evaluate.sheet_rows, rng)
+        generators = pair.generators[source], pair.generators[target]
+        paths = parts[f"test{source}"]
+        shown[name] = Direction(
+            bars[name], show_groups(paths, distances, groups, generators, pair.device)
+        )
+    return shown
 
 
 def _kid_table(bars: Mapping[str, Mapping[str, Estimate]]) -> str:

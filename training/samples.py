@@ -38,8 +38,8 @@ def sample_grid(
         pictures_a: (N, 3, H, W) in [-1, 1].
         pictures_b: (M, 3, H, W) in [-1, 1].
     """
-    rows = [_row(generator_a2b, generator_b2a, x[None]) for x in pictures_a]
-    rows += [_row(generator_b2a, generator_a2b, x[None]) for x in pictures_b]
+    rows = [sample_row(generator_a2b, generator_b2a, x[None]) for x in pictures_a]
+    rows += [sample_row(generator_b2a, generator_a2b, x[None]) for x in pictures_b]
     cell_px = max(MIN_CELL_PX, pictures_a.shape[3])
     grid = np.full(
         (
@@ -58,6 +58,29 @@ def sample_grid(
             cell = resize_rgb(row[column], cell_px, cell_px)
             grid[top : top + cell_px, left : left + cell_px] = cell
     return grid
+
+
+@torch.no_grad()
+def sample_row(there: Generator, back: Generator, x: Tensor) -> list[RgbU8]:
+    """Return the pictures (H, W, 3) of a row of the grid, one for each of `COLUMNS`.
+
+    Args:
+        there: translates the picture; in eval mode.
+        back: translates back.
+        x: (1, 3, H, W) in [-1, 1].
+    """
+    translated = there(x)
+    cycled = back(translated.image)
+    same = back(x)
+    input_rgb, translated_rgb = to_rgb(x), to_rgb(translated.image)
+    return [
+        input_rgb,
+        heatmap_over(input_rgb, translated.heatmap),
+        translated_rgb,
+        heatmap_over(translated_rgb, cycled.heatmap),
+        to_rgb(cycled.image),
+        to_rgb(same.image),
+    ]
 
 
 def write_strips(folder: Path, grids_dir: Path) -> None:
@@ -100,21 +123,6 @@ def heatmap_over(rgb_u8: RgbU8, heatmap: Tensor) -> RgbU8:
     index = (level * 255).round().to(torch.uint8).cpu().numpy()
     mixed = HEATMAP_SHARE * _colours()[index] + (1 - HEATMAP_SHARE) * rgb_u8
     return np.asarray(mixed + 0.5, dtype=np.uint8)
-
-
-def _row(there: Generator, back: Generator, x: Tensor) -> list[RgbU8]:
-    translated = there(x)
-    cycled = back(translated.image)
-    same = back(x)
-    input_rgb, translated_rgb = to_rgb(x), to_rgb(translated.image)
-    return [
-        input_rgb,
-        heatmap_over(input_rgb, translated.heatmap),
-        translated_rgb,
-        heatmap_over(translated_rgb, cycled.heatmap),
-        to_rgb(cycled.image),
-        to_rgb(same.image),
-    ]
 
 
 def _write_title(grid: RgbU8, title: str, left: int) -> None:
