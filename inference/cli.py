@@ -10,7 +10,7 @@ import typer
 from anymus.options import JsonOption, print_report
 from anymus.progress import set_up_logging
 
-from .options import ConvertOptions, Direction, FacesMode, NoFaceMode, OutputFormat
+from .options import ConvertOptions, Direction, FacesMode, NoFaceMode, OutputFormat, PasteColour
 
 _PANEL = "Use"
 
@@ -67,6 +67,27 @@ def convert_command(
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the input to the left of each result.")
     ] = False,
+    heatmap: Annotated[
+        bool,
+        typer.Option("--heatmap", help="Put where the network looked to the right of each result."),
+    ] = False,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the translation, the rest is the input.")
+    ] = 1.0,
+    screentone: Annotated[
+        float | None,
+        typer.Option(
+            metavar="PX", help="Black and white: greys as dots, so many pixels apart (3 to 64)."
+        ),
+    ] = None,
+    paste_colour: Annotated[
+        PasteColour | None,
+        typer.Option(
+            help="Pasted faces: meet the picture's colours at the seam, keep their own, or take"
+            " on the picture's.",
+            show_default="match",
+        ),
+    ] = None,
     skip_existing: Annotated[
         bool,
         typer.Option("--skip-existing", help="Keep results newer than their picture and weights."),
@@ -100,6 +121,10 @@ def convert_command(
         prefix=prefix,
         format=output_format,
         is_side_by_side=side_by_side,
+        has_heatmap=heatmap,
+        strength=strength,
+        screentone_px=screentone,
+        paste_colour=paste_colour,
         is_skip_existing=skip_existing,
         batch_size=batch,
         device=device,

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,9 +20,11 @@ from anymus.manifest import Domain
 from anymus.progress import log, track
 from anymus.shards import find_shard
 
-from .faces import FaceFinder, centre_square, cut_face, paste_faces
+from .faces import FaceFinder, centre_square, cut_face
+from .finish import Finish, Heat, finish_picture, show_heat
 from .mosaic import translate_mosaic
 from .options import ConvertOptions
+from .paste import Pasted, paste_faces
 from .plan import Item, Plan, plan_conversion
 from .report import ConvertReport, Done, Failed
 from .translator import Translator, find_weights, load_translator
@@ -97,6 +99,7 @@ class _Job:
     item: Item
     prepared: Prepared | Failed
     translated: tuple[RgbU8, ...] = ()
+    heats: tuple[Heat, ...] = ()
 
 
 class _Worker:
@@ -108,6 +111,9 @@ class _Worker:
         self._options = options
         self._batch_size = options.batch_size or translator.batch_size
         self._is_pasting = options.faces == "paste"
+        self._finish_as = Finish(
+            options.strength, options.screentone_px, options.paste_colour or "match"
+        )
         self._domain = _SOURCE_DOMAIN[translator.direction]
         is_looking = not options.is_mosaic and options.faces != "whole"
         self._finder = FaceFinder(self._domain) if is_looking else None
@@ -158,7 +164,7 @@ class _Worker:
         for index, job in enumerate(self._translate(prepare_frames())):
             assert isinstance(job.prepared, Prepared)
             faces += len(job.prepared.matrices)
-            results = self._compose(job.prepared, job.translated)
+            results = self._compose(job)
             if results:
                 frames.append(results[0])
                 shown_ms.append(durations_ms[index])
@@ -206,14 +212,15 @@ class _Worker:
         for group in _group(jobs, batch_size):
             crops = [crop for job in group for crop in _crops_of(job)]
             starts = range(0, len(crops), batch_size)
-            outputs = (
-                output for i in starts for output in self._translator(crops[i : i + batch_size])
-            )
+            batches = [self._translator.attend(crops[i : i + batch_size]) for i in starts]
+            outputs = (output for pictures, _ in batches for output in pictures)
+            heats = (heat for _, maps in batches for heat in maps)
             for job in group:
                 translated = tuple(next(outputs) for _ in _crops_of(job))
                 if self._options.is_mosaic and isinstance(job.prepared, Prepared):
                     translated = (self._translate_whole(job.prepared),)
-                yield replace(job, translated=translated)
+                looked = tuple(next(heats) for _ in _crops_of(job))
+                yield replace(job, translated=translated, heats=looked)
 
     def _translate_whole(self, prepared: Prepared) -> RgbU8:
         assert prepared.whole is not None
@@ -221,24 +228,37 @@ class _Worker:
             prepared.whole, self._translator, self._translator.size_px, self._batch_size
         )
 
-    def _compose(self, prepared: Prepared, translated: tuple[RgbU8, ...]) -> list[RgbU8]:
+    def _compose(self, job: _Job) -> list[RgbU8]:
         """Return a picture's results, in the order of its faces."""
-        whole = prepared.whole
-        if whole is None:
-            befores, afters = prepared.crops, translated
-        elif self._options.is_mosaic:
-            befores, afters = (whole,), translated
+        assert isinstance(job.prepared, Prepared)
+        whole, crops = job.prepared.whole, job.prepared.crops
+        befores: tuple[RgbU8, ...] = crops if whole is None else (whole,)
+        afters: list[RgbU8] = []
+        if whole is not None and not self._options.is_mosaic:
+            afters = [self._paste(job, whole, job.translated, self._finish_as)]
         else:
-            befores, afters = (whole,), (paste_faces(whole, translated, prepared.matrices),)
-        if not self._options.is_side_by_side:
-            return list(afters)
-        return [_side_by_side(*pair) for pair in zip(befores, afters, strict=True)]
+            pairs = zip(befores, job.translated, strict=True)
+            afters = [finish_picture(*pair, self._finish_as) for pair in pairs]
+        strips = [[after] for after in afters]
+        if self._options.is_side_by_side:
+            strips = [[before, *strip] for before, strip in zip(befores, strips, strict=True)]
+        if self._options.has_heatmap:
+            looks = [show_heat(*pair) for pair in zip(crops, job.heats, strict=True)]
+            if whole is not None:
+                looks = [self._paste(job, whole, looks, Finish(paste_colour="keep"))]
+            strips = [[*strip, look] for strip, look in zip(strips, looks, strict=True)]
+        return [_side_by_side(strip) for strip in strips]
+
+    def _paste(self, job: _Job, whole: RgbU8, afters: Sequence[RgbU8], finish: Finish) -> RgbU8:
+        assert isinstance(job.prepared, Prepared)
+        triples = zip(job.prepared.crops, afters, job.prepared.matrices, strict=True)
+        return paste_faces(whole, [Pasted(*triple) for triple in triples], finish)
 
     def _finish(self, job: _Job) -> Done | Failed:
         """Write a picture's results, the first one last, and return what became of it."""
         if isinstance(job.prepared, Failed):
             return job.prepared
-        results = self._compose(job.prepared, job.translated)
+        results = self._compose(job)
         paths = [self._plan.path_of(job.item, number + 1) for number in range(len(results))]
         for path, result in reversed(list(zip(paths, results, strict=True))):
             write_image(path, result)
@@ -290,10 +310,11 @@ def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _side_by_side(before: RgbU8, after: RgbU8) -> RgbU8:
-    """Return two pictures of one height next to each other, a white line between."""
-    divider = np.full((before.shape[0], _DIVIDER_PX, 3), 255, np.uint8)
-    return np.concatenate([before, divider, after], axis=1)
+def _side_by_side(pictures: Sequence[RgbU8]) -> RgbU8:
+    """Return pictures of one height next to each other, white lines between."""
+    divider = np.full((pictures[0].shape[0], _DIVIDER_PX, 3), 255, np.uint8)
+    strip = [part for picture in pictures for part in (divider, picture)]
+    return np.concatenate(strip[1:], axis=1)
 
 
 def _is_fresh(item: Item, weights: Path) -> bool:

@@ -10,7 +10,11 @@ Direction = Literal["a2b", "b2a"]
 DIRECTIONS: tuple[Direction, ...] = ("a2b", "b2a")
 FacesMode = Literal["crop", "paste", "whole"]
 NoFaceMode = Literal["whole", "skip"]
+PasteColour = Literal["match", "keep", "picture"]
 OutputFormat = Literal["png", "jpg", "webp", "gif"]
+
+# Closer dots than these cannot be told from the pixels, wider ones from the drawing.
+MIN_SCREENTONE_PX, MAX_SCREENTONE_PX = 3.0, 64.0
 
 SUFFIX_OF_OUTPUT: dict[OutputFormat, str] = {
     "png": ".png",
@@ -43,6 +47,10 @@ class ConvertOptions:
         prefix: Put before every name, as `prefix-name.png`; None: nothing.
         format: Format of the results; None: what the output's suffix says, else png.
         is_side_by_side: Put the input to the left of each result.
+        has_heatmap: Put what the network looked at to the right of each result.
+        strength: Share of the translation in the result, 0 to 1; the rest is the input.
+        screentone_px: Distance of the dots that greys are laid in; None: greys stay.
+        paste_colour: What pasted faces take on at the seam, see `inference.paste`; None: match.
         is_skip_existing: Leave results alone that are newer than their picture and the weights.
         batch_size: Pictures in one forward pass, at least 1; None: what suits the device.
         device: auto, cpu, cuda, cuda:1 or mps.
@@ -56,6 +64,10 @@ class ConvertOptions:
     prefix: str | None = None
     format: OutputFormat | None = None
     is_side_by_side: bool = False
+    has_heatmap: bool = False
+    strength: float = 1.0
+    screentone_px: float | None = None
+    paste_colour: PasteColour | None = None
     is_skip_existing: bool = False
     batch_size: int | None = None
     device: str = "auto"
@@ -71,12 +83,28 @@ class ConvertOptions:
                 f"--mosaic takes the whole picture, --faces {self.faces} looks for faces",
                 "leave one of the two out",
             )
+        if self.is_mosaic and self.has_heatmap:
+            raise ParamsError("--mosaic has no heat map", "leave one of the two out")
+        if self.paste_colour is not None and self.faces != "paste":
+            raise ParamsError("--paste-colour is for pasted faces", "add --faces paste")
+        if not 0 <= self.strength <= 1:
+            raise ParamsError(f"--strength {self.strength:g} is not within 0 and 1", "--strength 1")
+        if self.screentone_px is not None and not _is_period(self.screentone_px):
+            raise ParamsError(
+                f"--screentone {self.screentone_px:g} is not within {MIN_SCREENTONE_PX:g}"
+                f" and {MAX_SCREENTONE_PX:g} pixels",
+                "--screentone 6",
+            )
         if self.batch_size is not None and self.batch_size < 1:
             raise ParamsError(f"--batch {self.batch_size} is less than 1", "--batch 1")
         if self.prefix is not None and not _is_name(self.prefix):
             raise ParamsError(
                 f"prefix {self.prefix!r} is not a plain name", "give a folder with -o instead"
             )
+
+
+def _is_period(screentone_px: float) -> bool:
+    return MIN_SCREENTONE_PX <= screentone_px <= MAX_SCREENTONE_PX
 
 
 def _is_name(text: str) -> bool:

@@ -13,8 +13,9 @@ from anymus.images import RgbU8
 from anymus.progress import log
 from anymus.torchlib import pick_device
 from training.checkpoint import load_generator
-from training.networks import Generator
+from training.networks import Generator, Translated
 
+from .finish import Heat
 from .options import DIRECTIONS, Direction
 
 DEFAULT_FOLDER = Path("models")
@@ -88,10 +89,27 @@ class Translator:
             DeviceError: The device has not enough memory for the batch.
         """
         if isinstance(pictures, np.ndarray):
-            return self._translate([pictures])[0]
-        return self._translate(pictures) if pictures else []
+            return self._translate([pictures])[0][0]
+        return self._translate(pictures)[0] if pictures else []
 
-    def _translate(self, pictures: Sequence[RgbU8]) -> list[RgbU8]:
+    def attend(self, pictures: Sequence[RgbU8]) -> tuple[list[RgbU8], list[Heat]]:
+        """Return the translations of pictures, and where the network looked in each.
+
+        Args:
+            pictures: Pictures (size_px, size_px, 3).
+
+        Returns:
+            The translations, and heat maps (h, w) float32: the class activation map, without a
+            range of its own.
+
+        Raises:
+            ParamsError: As for a call.
+            CheckpointError: As for a call.
+            DeviceError: As for a call.
+        """
+        return self._translate(pictures) if pictures else ([], [])
+
+    def _translate(self, pictures: Sequence[RgbU8]) -> tuple[list[RgbU8], list[Heat]]:
         for picture in pictures:
             if picture.shape != (self.size_px, self.size_px, 3):
                 raise ParamsError(
@@ -103,18 +121,19 @@ class Translator:
             batch = torch.from_numpy(np.stack(pictures)).to(self.device)
             x_signed = batch.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # (N, 3, H, W)
             translated = self._forward(x_signed)
-            rgb = ((translated + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            return list(rgb.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+            rgb = ((translated.image + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+            pictures_out = list(rgb.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+            return pictures_out, list(translated.heatmap[:, 0].float().cpu().numpy())
 
-    def _forward(self, x_signed: torch.Tensor) -> torch.Tensor:
+    def _forward(self, x_signed: torch.Tensor) -> Translated:
         try:
-            translated: torch.Tensor = self._generator(x_signed).image
+            translated: Translated = self._generator(x_signed)
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"not enough memory on {self.device} for {len(x_signed)} pictures at once",
                 "use a smaller --batch, or --device cpu",
             ) from error
-        if not torch.isfinite(translated).all():
+        if not torch.isfinite(translated.image).all():
             raise CheckpointError("the weights give values that are no numbers", "train them again")
         return translated
 

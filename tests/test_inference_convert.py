@@ -165,6 +165,51 @@ def test_paste_keeps_the_picture_around_the_faces(
     assert not changed[-5:].any()
 
 
+def test_strength_mixes_with_the_aligned_input(
+    models: Path, portrait: RgbU8, tmp_path: Path
+) -> None:
+    source = tmp_path / "face.png"
+    source.write_bytes(encode_png(portrait))
+    _run(models, source, tmp_path / "full", is_side_by_side=True)
+    pair = read_rgb(tmp_path / "full" / "face.png").astype(int)
+    before, after = pair[:, :SIZE_PX], pair[:, -SIZE_PX:]
+    assert np.abs(before - after).max() > 30
+    for strength in (0.0, 0.25):
+        _run(models, source, tmp_path / "some", strength=strength)
+        mixed = read_rgb(tmp_path / "some" / "face.png")
+        assert np.abs(mixed - (before + strength * (after - before))).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["crop", "paste", "whole"])
+def test_heatmap_lies_to_the_right(
+    models: Path, portrait: RgbU8, tmp_path: Path, mode: Any
+) -> None:
+    source = tmp_path / "face.png"
+    source.write_bytes(encode_png(portrait))
+    options = {"faces": mode, "is_side_by_side": True}
+    _run(models, source, tmp_path / "two", **options)
+    _run(models, source, tmp_path / "three", has_heatmap=True, **options)
+    two, three = (read_rgb(tmp_path / name / "face.png") for name in ("two", "three"))
+    width_px = (two.shape[1] - 2) // 2
+    assert three.shape == (two.shape[0], 3 * width_px + 4, 3)
+    assert np.array_equal(three[:, : two.shape[1]], two)
+    heat = three[:, -width_px:].astype(int)
+    middle = heat[two.shape[0] // 2 - 8 :][:16, width_px // 2 - 8 :][:, :16]
+    assert np.ptp(middle, axis=2).mean() > 40  # colourful, though made of the picture's greys
+    if mode == "paste":
+        assert np.array_equal(heat[:4], portrait[:4])
+
+
+def test_screentone_leaves_black_and_white(models: Path, portrait: RgbU8, tmp_path: Path) -> None:
+    source = tmp_path / "face.png"
+    source.write_bytes(encode_png(portrait))
+    _run(models, source, tmp_path / "out", is_mosaic=True, screentone_px=4.0)
+    screened = read_rgb(tmp_path / "out" / "face.png")
+    assert screened.shape == portrait.shape
+    assert (screened.min(axis=2) == screened.max(axis=2)).all()
+    assert ((screened == 0) | (screened == 255)).mean() > 0.4
+
+
 @pytest.mark.parametrize("mode", ["whole", "skip"])
 def test_picture_without_face_is_reported(
     models: Path, landscape: RgbU8, tmp_path: Path, mode: Any

@@ -132,6 +132,12 @@ def test_very_long_names_are_shortened(tmp_path: Path) -> None:
     [
         ConvertOptions(is_mosaic=True, faces="paste"),
         ConvertOptions(batch_size=0),
+        ConvertOptions(strength=1.01),
+        ConvertOptions(strength=float("nan")),
+        ConvertOptions(screentone_px=2.9),
+        ConvertOptions(screentone_px=65),
+        ConvertOptions(paste_colour="keep"),
+        ConvertOptions(is_mosaic=True, has_heatmap=True),
         ConvertOptions(prefix="../up"),
         ConvertOptions(prefix=""),
     ],
