@@ -16,7 +16,7 @@ from anymus.options import (
     write_metrics,
 )
 
-from . import detector_cli
+from . import dataset_cli, detector_cli
 
 DomainArgument = Annotated[DomainName, typer.Argument(help="photo (A) or manga (B).")]
 
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
     for command in (detect, crop, dedupe, split, report, label):
         app.command(rich_help_panel="Curate")(command)
     detector_cli.register(app)
+    dataset_cli.register(app)
 
 
 def detect(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from anymus.params import CropParams, QualityLimits
 from .lettering import lettering_share
 
 _MEASURE_PX = 128
+_SIGNED = ("turn", "roll_deg")
 
 
 def measure(
@@ -73,32 +75,68 @@ def find_fault(figures: Mapping[str, float], params: CropParams, domain: Domain)
 
     A figure that a face does not have (the pose of one without eyes) is no fault.
     """
-    if figures["upscale"] > params.max_upscale:
-        return "too_small"
-    if figures["face_outside_share"] > params.max_face_outside_share:
-        return "cut_by_edge"
-    if figures["outside_share"] > params.max_outside_share:
-        return "cut_by_edge"
-    for name, least, most, too_little, too_much in _bounds(params.of(domain)):
-        value = figures.get(name)
-        if value is not None and value < least:
-            return too_little
-        if value is not None and value > most:
-            return too_much
+    limit = _first_broken(figures, params, domain)
+    return None if limit is None else limit.reason
+
+
+def describe_fault(figures: Mapping[str, float], params: CropParams, domain: Domain) -> str:
+    """Return which figure of a rejected crop breaks which limit; empty if none does."""
+    limit = _first_broken(figures, params, domain)
+    if limit is None:
+        return ""
+    return f"{limit.figure} {figures[limit.figure]:g}, crop.{limit.key} {limit.bound:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A figure, its bound, whether that is the least or the most, and the reason beyond it."""
+
+    figure: str
+    key: str
+    bound: float
+    reason: str
+    is_least: bool = False
+
+    def is_broken(self, value: float) -> bool:
+        if self.is_least:
+            return value < self.bound
+        return (abs(value) if self.figure in _SIGNED else value) > self.bound
+
+
+def _first_broken(
+    figures: Mapping[str, float], params: CropParams, domain: Domain
+) -> _Limit | None:
+    for limit in _limits(params, domain, params.of(domain)):
+        value = figures.get(limit.figure)
+        if value is not None and limit.is_broken(value):
+            return limit
     return None
 
 
-def _bounds(limits: QualityLimits) -> list[tuple[str, float, float, str, str]]:
-    """Return (figure, least, most, reason below, reason above), in the order of judging."""
-    turn, roll = limits.max_turn, limits.max_roll_deg
+def _limits(params: CropParams, domain: Domain, own: QualityLimits) -> list[_Limit]:
+    """Return the limits in the order of judging."""
+
+    def of_domain(figure: str, key: str, bound: float, reason: str) -> _Limit:
+        return _Limit(figure, f"{domain}.{key}", bound, reason, is_least=key.startswith("min_"))
+
     return [
-        ("sharpness", limits.min_sharpness, math.inf, "blurred", ""),
-        ("brightness", limits.min_brightness, limits.max_brightness, "too_dark", "too_bright"),
-        ("contrast", limits.min_contrast, math.inf, "flat", ""),
-        ("turn", -turn, turn, "turned", "turned"),
-        ("roll_deg", -roll, roll, "tilted", "tilted"),
-        ("saturation", limits.min_saturation, limits.max_saturation, "grey", "colour"),
-        ("lettering_share", 0.0, limits.max_lettering_share, "", "lettering"),
+        _Limit("upscale", "max_upscale", params.max_upscale, "too_small"),
+        _Limit(
+            "face_outside_share",
+            "max_face_outside_share",
+            params.max_face_outside_share,
+            "cut_by_edge",
+        ),
+        _Limit("outside_share", "max_outside_share", params.max_outside_share, "cut_by_edge"),
+        of_domain("sharpness", "min_sharpness", own.min_sharpness, "blurred"),
+        of_domain("brightness", "min_brightness", own.min_brightness, "too_dark"),
+        of_domain("brightness", "max_brightness", own.max_brightness, "too_bright"),
+        of_domain("contrast", "min_contrast", own.min_contrast, "flat"),
+        of_domain("turn", "max_turn", own.max_turn, "turned"),
+        of_domain("roll_deg", "max_roll_deg", own.max_roll_deg, "tilted"),
+        of_domain("saturation", "min_saturation", own.min_saturation, "grey"),
+        of_domain("saturation", "max_saturation", own.max_saturation, "colour"),
+        of_domain("lettering_share", "max_lettering_share", own.max_lettering_share, "lettering"),
     ]
 
 

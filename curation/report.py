@@ -1,6 +1,5 @@
 """Report: one HTML file over the data set and the run, to look at rather than to read."""
 
-import base64
 import io
 import json
 from collections import Counter
@@ -9,23 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from matplotlib.figure import Figure
 
-from anymus.errors import DatasetError, ImageError
+from anymus.errors import DatasetError
 from anymus.files import write_text
-from anymus.images import encode_jpeg, fit_rgb, read_rgb
 from anymus.manifest import DOMAINS, Domain, ImageRecord, RowCount
 from anymus.params import Params
 from anymus.progress import track
 
 from .card import make_card, write_card
 from .overrides import COLUMNS, Overrides, read_overrides, report_unknown
+from .page import data_url, read_tile, render
 from .survey import FIGURE_FACES, Sample, Survey, survey
 
-_TEMPLATE = Path(__file__).parent / "report.html"
-_JPEG_QUALITY = 80
 _PLOT_COLUMNS = 4
 _COLOURS = {"photo": "#d1495b", "manga": "#2e4057"}
 _LABELS = {
@@ -117,7 +113,8 @@ def report(params: Params, dst: Path) -> ReportReport:
         sheet for domain in DOMAINS for sheet in _make_sheets(params, domain, surveys[domain])
     ]
     card = make_card(params, surveys, _count_overrides(overrides, unknown))
-    html = _render(
+    html = render(
+        "report.html",
         funnels=[_funnel(domain, surveys[domain]) for domain in DOMAINS],
         sheets=sheets,
         plots=_plot_figures(surveys),
@@ -189,20 +186,12 @@ def _tiles(
 ) -> list[Tile]:
     tiles = []
     for row in rows:
-        data_url = _read_tile(folder / str(row.file), params.report.tile_px) if row.file else None
-        if data_url is not None:
+        picture = read_tile(folder / str(row.file), params.report.tile_px) if row.file else None
+        if picture is not None:
             note = ", ".join(str(part) for part in (row.title, row.author, row.reason) if part)
             side = (sides or {}).get(row.id, "")
-            tiles.append(Tile(row.id if sides is not None else "", data_url, note, side))
+            tiles.append(Tile(row.id if sides is not None else "", picture, note, side))
     return tiles
-
-
-def _read_tile(path: Path, tile_px: int) -> str | None:
-    try:
-        rgb_u8 = fit_rgb(read_rgb(path), tile_px)
-    except ImageError:
-        return None  # removed since, or what it was rejected for
-    return _url("jpeg", encode_jpeg(rgb_u8, _JPEG_QUALITY))
 
 
 def _plot_figures(surveys: Mapping[Domain, Survey]) -> list[Plot]:
@@ -225,7 +214,7 @@ def _plot_figures(surveys: Mapping[Domain, Survey]) -> list[Plot]:
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     seen = max(min(found.kept.total, FIGURE_FACES) for found in surveys.values())
     note = f"share of the kept faces (of at most {seen} a domain); the nearer the two, the better"
-    return [Plot("Framing and quality of both domains", note, _url("png", buffer.getvalue()))]
+    return [Plot("Framing and quality of both domains", note, data_url("png", buffer.getvalue()))]
 
 
 def _draw_histogram(axis: Any, name: str, values: Mapping[Domain, list[float]]) -> None:
@@ -271,7 +260,7 @@ def _find_run_pictures(params: Params) -> list[Plot]:
     wanted += [("Training: losses", path) for path in sorted((train / "plots").glob("*.png"))]
     wanted += [("Evaluation: samples", path) for path in sorted(evaluated.glob("*.png"))]
     wanted += [("Evaluation", path) for path in sorted((evaluated / "plots").glob("*.png"))]
-    return [Plot(title, path.name, _url("png", path.read_bytes())) for title, path in wanted]
+    return [Plot(title, path.name, data_url("png", path.read_bytes())) for title, path in wanted]
 
 
 def _read_figures(params: Params) -> list[tuple[str, str, str]]:
@@ -286,14 +275,3 @@ def _read_figures(params: Params) -> list[tuple[str, str, str]]:
         for name, value in values.items():
             rows.append((stage, name, f"{value:.4g}" if isinstance(value, float) else str(value)))
     return rows
-
-
-def _render(**values: Any) -> str:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(**values)
-
-
-def _url(kind: str, content: bytes) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

@@ -1,0 +1,199 @@
+"""Snapshot: the files of a project as a revision has them, read through DVC, or as they are now."""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from anymus.blocklist import Blocklist, load_blocklist
+from anymus.errors import AnymusError, DatasetError, ParamsError
+from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, iter_manifest
+from anymus.progress import log
+from anymus.shards import SHARD_SUFFIX
+
+from .overrides import Overrides, read_overrides
+
+NOW = "the working tree"
+_FETCH_HINT = "`dvc fetch --all-commits`, or `git checkout {0}`, then `dvc pull`"
+
+Fetch = Callable[[str, Path], bool]
+
+
+class Snapshot:
+    """A project at one time. Files of a revision are copied to a scratch folder when asked for.
+
+    Args:
+        name: What messages call it: the revision as it was given, or `NOW`.
+        root: Folder that the paths are relative to; for a revision an empty scratch folder.
+        values: The parameters of that time, as plain values: only what is read is checked, so a
+            revision from before a parameter was added can be compared.
+        fetch: Copies a file of the revision to a path and says whether the revision has it; None
+            for the working tree.
+
+    Attributes:
+        lacking: Manifests that the revision has, but DVC's cache and remote do not.
+    """
+
+    def __init__(
+        self, name: str, root: Path, values: Mapping[str, Any], fetch: Fetch | None = None
+    ) -> None:
+        self.name = name
+        self.values = values
+        self.lacking: list[str] = []
+        self._root = root
+        self._fetch = fetch
+
+    def path_of(self, key: str) -> str:
+        """Return a value of the section `paths`.
+
+        Raises:
+            ParamsError: The parameters of that time do not name it.
+        """
+        path = self.value(f"paths.{key}")
+        if not isinstance(path, str):
+            raise ParamsError(f"the parameters of {self.name} name no paths.{key}")
+        return path
+
+    def value(self, key_path: str) -> Any:
+        """Return a parameter, or a section of them, by its key path; None where there is none."""
+        value: Any = self.values
+        for key in key_path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    def find(self, path: str) -> Path | None:
+        """Return where a file, or a member of a shard, can be read; None if there is none.
+
+        Raises:
+            FileNotFoundError: The revision has it, but DVC's cache and remote do not.
+        """
+        shard, suffix, member = path.partition(f"{SHARD_SUFFIX}/")
+        stored = self._root / (shard + suffix.removesuffix("/"))
+        if not stored.exists() and (
+            self._fetch is None or not self._fetch(shard + suffix.removesuffix("/"), stored)
+        ):
+            return None
+        return stored / member if member else stored
+
+    def dataset(self) -> Iterator[ImageRecord]:
+        """Return the rows of the data set.
+
+        Raises:
+            DatasetError: There is no data set, or DVC's cache and remote lack its manifest.
+        """
+        folder = self.path_of("dataset")
+        try:
+            path = self.find(f"{folder}/{MANIFEST_NAME}")
+        except FileNotFoundError as error:
+            raise DatasetError(
+                f"DVC's cache lacks {folder}/{MANIFEST_NAME} of {self.name}",
+                _FETCH_HINT.format(self.name),
+            ) from error
+        if path is None:
+            raise DatasetError(
+                f"{self.name} has no {folder}/{MANIFEST_NAME}",
+                "run `dvc repro split`, and commit dvc.lock to have a revision to compare with",
+            )
+        return iter_manifest(path.parent)
+
+    def rows(self, stage: str, domain: Domain) -> Iterator[ImageRecord] | None:
+        """Return the rows that a stage wrote; None, after a warning, where there are none to read.
+
+        Args:
+            stage: Key of its folder in `paths`: raw, detected, faces or unique.
+            domain: Whose rows.
+        """
+        name = f"{self.path_of(stage)}/{domain}/{MANIFEST_NAME}"
+        try:
+            path = self.find(name)
+        except FileNotFoundError:
+            path = None
+        if path is None:
+            if name not in self.lacking:
+                self.lacking.append(name)
+                hint = "" if self._fetch is None else f": {_FETCH_HINT.format(self.name)}"
+                log.warning("%s of %s cannot be read%s", name, self.name, hint)
+            return None
+        return iter_manifest(path.parent)
+
+    @cached_property
+    def blocklist(self) -> Blocklist:
+        """Return what was blocked."""
+        path = self.find(self.path_of("blocklist"))
+        return Blocklist() if path is None else load_blocklist(path)
+
+    @cached_property
+    def overrides(self) -> Overrides:
+        """Return what people had decided."""
+        return read_overrides(self._root / self.path_of("overrides"))
+
+
+def take_working_tree(values: Mapping[str, Any]) -> Snapshot:
+    """Return the project in the current folder as it is now."""
+    return Snapshot(NOW, Path(), values)
+
+
+def take_revision(rev: str, params: Path, scratch: Path) -> Snapshot:
+    """Return the project of the current folder as a revision has it.
+
+    Args:
+        rev: A tag, branch or commit of the Git repository.
+        params: Path of the parameter file below the current folder.
+        scratch: An empty folder that takes copies.
+
+    Raises:
+        ParamsError: Not a DVC repository, no such revision, or no parameters in it.
+    """
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+    from dvc.scm import SCMError, resolve_rev
+
+    try:
+        repo = Repo()
+        resolve_rev(repo.scm, rev)
+        below = Path(os.path.relpath(Path.cwd(), repo.scm.root_dir))
+        files = DVCFileSystem(url=".", rev=rev, subrepos=repo.root_dir != repo.scm.root_dir)
+    except (DvcException, SCMError) as error:
+        text = " ".join(str(error).split())
+        hint = "give a tag, branch or commit of this Git repository"
+        raise ParamsError(f"cannot read revision {rev!r}: {text}", hint) from error
+
+    def fetch(path: str, target: Path) -> bool:
+        source = (below / path).as_posix()
+        if not files.exists(source):
+            return False
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            files.get_file(source, str(target))
+        except DvcException as error:
+            raise AnymusError(f"{path} of {rev} cannot be read: {error}") from error
+        return True
+
+    if not fetch(params.as_posix(), scratch / params):
+        raise ParamsError(f"{rev} has no {params}", "give --params as it was called then")
+    _fetch_overrides(files, below, scratch, _read_values(scratch / params, rev))
+    return Snapshot(rev, scratch, _read_values(scratch / params, rev), fetch)
+
+
+def _fetch_overrides(files: Any, below: Path, scratch: Path, values: Mapping[str, Any]) -> None:
+    """Copy the overrides of a revision: a folder of CSV files in Git."""
+    folder = values.get("paths", {}).get("overrides")
+    source = (below / str(folder)).as_posix()
+    if folder is not None and files.isdir(source):
+        files.get(source, str(scratch / str(folder)), recursive=True)
+
+
+def _read_values(path: Path, rev: str) -> Mapping[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"the parameters of {rev} are not YAML") from error
+    if not isinstance(values, dict) or not isinstance(values.get("paths"), dict):
+        raise ParamsError(f"the parameters of {rev} name no paths")
+    return values
