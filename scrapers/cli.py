@@ -13,6 +13,7 @@ from anymus.options import (
     JsonOption,
     ParamsOption,
     SetOption,
+    print_report,
     resolve_params,
     write_metrics,
 )
@@ -27,7 +28,7 @@ sites_app = typer.Typer(invoke_without_command=True)
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
-    for command in (scrape, forget):
+    for command in (scrape, draw, forget):
         app.command(rich_help_panel=_PANEL)(command)
     app.add_typer(sites_app, name="sites", rich_help_panel=_PANEL)
 
@@ -103,6 +104,19 @@ def scrape(
     if output is None:
         write_metrics(resolved, f"scrape_{report.domain}", report)
     print_summary(report, is_json=is_json)
+
+
+def draw(
+    output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to fill.")],
+    count: Annotated[int, typer.Option(min=1, help="How many portraits.")] = 500,
+    params: ParamsOption = DEFAULT_PARAMS,
+    overrides: SetOption = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Draw a folder of manga portraits in ink and greys, free to use, for `scrape folder`."""
+    from .draw import draw_folder
+
+    print_report(draw_folder(resolve_params(params, overrides), output, count), is_json)
 
 
 @sites_app.callback()

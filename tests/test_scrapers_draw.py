@@ -1,0 +1,76 @@
+"""Drawn portraits as a source: the same seed gives the same bytes, free to use, collectable."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anymus.drawing.sitter import draw_sitter, draw_sitting_person
+from anymus.errors import ParamsError
+from anymus.files import sha256_bytes
+from anymus.manifest import read_manifest
+from anymus.params import Params
+from scrapers.draw import AUTHOR, draw_folder
+from scrapers.folder import scrape_folder
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256_bytes(path.read_bytes()) for path in folder.glob("*.png")}
+
+
+def test_a_portrait_depends_on_the_seed_and_its_number_alone(
+    params: Params, tmp_path: Path
+) -> None:
+    draw_folder(params, tmp_path / "few", 2)
+    draw_folder(params, tmp_path / "more", 3)
+    draw_folder(params.model_copy(update={"seed": 5}), tmp_path / "other", 2)
+
+    few, more = hashes(tmp_path / "few"), hashes(tmp_path / "more")
+    assert few.items() < more.items()
+    assert len(set(more.values())) == 3
+    assert not set(few.values()) & set(hashes(tmp_path / "other").values())
+
+
+def test_drawn_portraits_are_collected_with_their_licence(params: Params, tmp_path: Path) -> None:
+    draw_folder(params, tmp_path / "drawn", 3)
+    scrape_folder(params, tmp_path / "drawn", "manga", tmp_path / "raw")
+
+    rows = read_manifest(tmp_path / "raw")
+    assert len(rows) == 3
+    assert {(row.author, row.licence) for row in rows} == {(AUTHOR, "MIT")}
+    assert len({row.group for row in rows}) == 3
+
+
+def test_drawing_replaces_its_own_folder_and_no_other(params: Params, tmp_path: Path) -> None:
+    draw_folder(params, tmp_path / "drawn", 2)
+    draw_folder(params, tmp_path / "drawn", 1)
+    assert len(hashes(tmp_path / "drawn")) == 1
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep")
+    with pytest.raises(ParamsError, match="did not put there"):
+        draw_folder(params, tmp_path / "mine", 1)
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_sitters_look_about_ahead_with_open_eyes_and_natural_hair() -> None:
+    people = [draw_sitting_person(np.random.default_rng([3, number])) for number in range(60)]
+    assert max(abs(person.pose.yaw_rad) for person in people) < np.radians(27)
+    assert {person.lids for person in people} <= {"open", "half"}
+    assert {person.skin for person in people} >= {"pale", "tan", "brown", "dark"}
+    assert {person.age for person in people} == {"young", "adult", "old"}
+    assert any(person.beard != "none" for person in people)
+    assert any(person.glasses != "none" for person in people)
+
+
+def test_a_sitter_is_grey_and_its_face_lies_in_the_picture() -> None:
+    for number in range(4):
+        drawing = draw_sitter(np.random.default_rng([4, number]), 160, 200)
+        assert drawing.rgb_u8.shape == (200, 160, 3)
+        assert not np.ptp(drawing.rgb_u8, axis=2).any()
+        (face,) = drawing.faces
+        x, y, w, h = face.box
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= 160
+        assert y + h <= 200
