@@ -97,6 +97,22 @@ def test_figures_tell_a_good_direction_from_a_bad_one(grey: tuple[Path, Evaluate
     assert float(found["diversity_b"]) == pytest.approx(0, abs=1e-4)
 
 
+def test_every_baseline_is_measured_and_the_verdict_says_which_are_beaten(
+    grey: tuple[Path, EvaluateReport],
+) -> None:
+    found, text = grey[1].figures, grey[1].as_text()
+    # The colours of B make noise an almost even grey that the constant model cannot match.
+    assert float(found["kid_b_gain_over_colour_high"]) < 0
+    assert found["beats_colour_a2b"] == 0
+    assert "It does not beat colour transfer" in str(found["verdict_a2b"])
+    # Lines on noise are no grey: the model is nearer than filters that draw.
+    for name in ("cartoon", "stylised", "sketch"):
+        assert found[f"beats_{name}_a2b"] == 1, name
+        assert f"kid_a_{name}" not in found
+    assert "worse than doing nothing" in str(found["verdict_b2a"])
+    assert all(str(found[f"verdict_{way}"]) in text for way in ("a2b", "b2a"))
+
+
 def test_errors_of_content_are_those_of_the_networks(grey: tuple[Path, EvaluateReport]) -> None:
     folder, report = grey
     found = report.figures
@@ -118,12 +134,15 @@ def test_what_is_written_is_flat_and_whole(grey: tuple[Path, EvaluateReport]) ->
     assert figures["feature_network"] == "random_vgg_v1"
     assert len(figures["feature_sha256"]) == 64
     lines = (dst / "plots" / "kid.tsv").read_text().splitlines()
-    assert lines[0].split("\t") == ["direction", "pictures", "kid", "low", "high", "n"]
+    names = ["kid", "low", "high", "gain", "gain_low", "gain_high", "n"]
+    assert lines[0].split("\t") == ["direction", "pictures", *names]
     table = {tuple(line.split("\t")[:2]): line.split("\t")[2:] for line in lines[1:]}
-    assert len(table) == 6
+    assert len(table) == 8 + 4
     assert float(table["a2b", "translated"][0]) == figures["kid_b"]
     assert float(table["b2a", "untouched"][1]) == figures["kid_a_identity_low"]
-    assert read_rgb(dst / "plots" / "kid.png").shape == (400, 900, 3)
+    assert float(table["a2b", "cartoon"][0]) == figures["kid_b_cartoon"]
+    assert float(table["a2b", "sketch"][4]) == figures["kid_b_gain_over_sketch_low"]
+    assert read_rgb(dst / "plots" / "kid.png").shape == (420, 1100, 3)
     assert read_rgb(dst / "samples.png").shape[1] > 6 * SIZE_PX
     page = (dst / "index.html").read_text()
     assert "better than doing nothing" in page

@@ -47,10 +47,17 @@ def evaluate(
     overrides: SetOption = None,
     is_json: JsonOption = False,
 ) -> None:
-    """Measure both generators on the test part, against doing nothing."""
+    """Measure both generators on the test part, against doing nothing and cheap filters.
+
+    Prints the table of each direction; all figures are in metrics.json, and printed with --json.
+    """
     from training.evaluate import evaluate as run
 
     resolved = resolve_params(params, overrides)
     paths = resolved.paths
     folders = Path(paths.dataset), Path(paths.models), Path(paths.evaluate_results)
-    print_report(run(resolved, *folders), is_json)
+    report = run(resolved, *folders)
+    if is_json:
+        print_report(report, is_json)
+    else:
+        typer.echo(report.as_text(), nl=False)

@@ -9,11 +9,11 @@ import jinja2
 
 from anymus.images import RgbU8, encode_jpeg, encode_png
 
-from .kid_plot import LABELS
 from .metrics import Estimate
 from .samples import COLUMNS
 from .showcase import NEIGHBOURS, Shown
-from .verdict import PICTURES, TITLES, Figures, baselines, judge, words
+from .standing import LABELS, PICTURES, TITLES
+from .verdict import Figures, baselines, is_beaten, judge
 
 _TEMPLATE = Path(__file__).with_suffix(".html")
 _JPEG_QUALITY = 92
@@ -99,15 +99,18 @@ def _section(name: str, shown: Direction, figures: Figures) -> dict[str, object]
 
 def _kid_rows(name: str, estimates: Mapping[str, Estimate], figures: Figures) -> list[Row]:
     """Return the rows of the KID table, the nearest to the target first."""
-    beaten = baselines(name, figures) | {"untouched": bool(figures[f"beats_identity_{name}"])}
-    notes = {True: ("beaten", "good"), False: ("not shown to be beaten", "bad")}
+    beaten = baselines(name, figures) | {"untouched": is_beaten(name, figures, "identity")}
+    notes = {
+        True: ("beaten", "good"),
+        None: ("no difference shown", "bad"),
+        False: ("nearer than the translation", "bad"),
+    }
     rows = []
     for row, one in sorted(estimates.items(), key=lambda item: item[1].value):
         note, mark = notes[beaten[row]] if row in beaten else ("", "")
         mark = "own" if row == "translated" else mark
-        label = LABELS.get(row, words(row)).replace("\n", " ")
         interval = f"{_number(one.low)} to {_number(one.high)}"
-        rows.append(Row(label, _number(one.value), interval, note, mark))
+        rows.append(Row(LABELS[row], _number(one.value), interval, note, mark))
     return rows
 
 

@@ -1,45 +1,43 @@
-"""The picture of the evaluation: KID of a translation between its floor and doing nothing."""
+"""The picture of the evaluation: KID of a translation beside real pictures and the baselines."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 
 from anymus.images import RgbU8
 
-from .metrics import Estimate
+from .standing import LABELS, Standing
 
-TITLES = {"a2b": "photo to manga", "b2a": "manga to photo"}
-LABELS = {
-    "floor": "real,\nother pictures",
-    "translated": "translated",
-    "untouched": "not translated",
-}
-COLOURS = {"floor": "#7a9e7e", "translated": "#3d6fb4", "untouched": "#b0b0b0"}
+COLOURS = {"floor": "#7a9e7e", "translated": "#3d6fb4"}
+BASELINE_COLOUR = "#b0b0b0"
 
 
-def draw_kid(bars: Mapping[str, Mapping[str, Estimate]]) -> RgbU8:
-    """Return a picture (H, W, 3): a panel a direction, a bar with its 95 % interval a row.
-
-    Args:
-        bars: Estimates by direction (`a2b`, `b2a`) and row (`floor`, `translated`, `untouched`).
-    """
+def draw_kid(standings: Sequence[Standing]) -> RgbU8:
+    """Return a picture (420, 1100, 3): a panel a direction, a bar with its 95 % interval a row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 4), dpi=100, layout="constrained")
+    figure = Figure(figsize=(11, 4.2), dpi=100, layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    for axes, (direction, estimates) in zip(figure.subplots(1, 2), bars.items(), strict=True):
-        for place, (row, one) in enumerate(estimates.items()):
-            axes.bar(place, one.value, color=COLOURS[row], width=0.6)
-            axes.plot([place, place], [one.low, one.high], color="black", linewidth=1.5)
-            axes.text(place + 0.08, one.value, f" {one.value:.2g}", va="bottom", fontsize=9)
-        axes.set_xticks(range(len(estimates)), [LABELS[row] for row in estimates])
-        axes.axhline(0, color="black", linewidth=0.8)
-        n = min(one.n for one in estimates.values())
-        axes.set_title(f"{TITLES[direction]}, n = {n}", fontsize=11)
-        axes.grid(axis="y", alpha=0.3)
+    for axes, standing in zip(figure.subplots(1, len(standings)), standings, strict=True):
+        rows = standing.rows()
+        for place, (row, one) in enumerate(rows.items()):
+            colour = COLOURS.get(row, BASELINE_COLOUR)
+            axes.barh(place, one.value, color=colour, height=0.62)
+            axes.plot([one.low, one.high], [place, place], color="black", linewidth=1.5)
+            end = max(one.value, one.high)
+            axes.annotate(
+                f"{one.value:.2g}", (end, place), (4, 0), textcoords="offset points",
+                va="center", fontsize=9,
+            )  # fmt: skip
+        axes.set_yticks(range(len(rows)), [LABELS[row] for row in rows])
+        axes.invert_yaxis()
+        axes.margins(x=0.12)
+        axes.axvline(0, color="black", linewidth=0.8)
+        axes.set_title(f"{standing.title}, n = {standing.translated.n}", fontsize=11)
+        axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
-    figure.supylabel("KID to the target, lower is nearer")
+    figure.supxlabel("KID to the target, lower is nearer; black: 95 % interval")
     canvas.draw()  # type: ignore[no-untyped-call]
     rgba = np.asarray(canvas.buffer_rgba(), dtype=np.uint8)  # type: ignore[no-untyped-call]
     return rgba[:, :, :3].copy()

@@ -50,6 +50,24 @@ class Estimate:
     subset_size: int
 
 
+class Gain(NamedTuple):
+    """By how much one set is nearer to a target than another, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_better(self) -> bool:
+        """Say whether the whole interval is above 0."""
+        return self.low > 0
+
+    @property
+    def is_worse(self) -> bool:
+        """Say whether the whole interval is below 0."""
+        return self.high < 0
+
+
 class Gram(NamedTuple):
     """Kernel values of a set x of n vectors and a set y of m."""
 
@@ -98,7 +116,7 @@ def kid(x: Features, y: Features, sampling: Sampling, rng: np.random.Generator) 
     resamples = [_draw_resamples(rng, count, sampling.resamples) for count in (n, m)]
     low, high = _interval(squared_mmd(gram, *resamples))
     return Estimate(
-        value=float(squared_mmd(gram, np.ones((1, n)), np.ones((1, m)))[0]),
+        value=_plain(gram),
         std=float(squared_mmd(gram, *subsets).std()),
         low=low,
         high=high,
@@ -107,9 +125,18 @@ def kid(x: Features, y: Features, sampling: Sampling, rng: np.random.Generator) 
     )
 
 
+def kid_value(x: Features, y: Features) -> float:
+    """Return the kernel distance of two sets without its uncertainty; see `kid`.
+
+    Raises:
+        DatasetError: A set has fewer than two vectors.
+    """
+    return _plain(kernel_gram(x, y))
+
+
 def kid_gain(
     before: Features, after: Features, target: Features, resamples: int, rng: np.random.Generator
-) -> tuple[float, float, float]:
+) -> Gain:
     """Return by how much KID to the target falls from `before` to `after`, and its interval.
 
     The same pictures are drawn on both sides in each resample, so that what the two distances have
@@ -128,12 +155,8 @@ def kid_gain(
     grams = (kernel_gram(before, target), kernel_gram(after, target))
     n, m = grams[0].xy.shape
     drawn = _draw_resamples(rng, n, resamples), _draw_resamples(rng, m, resamples)
-    once = np.ones((1, n)), np.ones((1, m))
-    value = squared_mmd(grams[0], *once) - squared_mmd(grams[1], *once)
-    return (
-        float(value[0]),
-        *_interval(squared_mmd(grams[0], *drawn) - squared_mmd(grams[1], *drawn)),
-    )
+    differences = squared_mmd(grams[0], *drawn) - squared_mmd(grams[1], *drawn)
+    return Gain(_plain(grams[0]) - _plain(grams[1]), *_interval(differences))
 
 
 def squared_mmd(gram: Gram, w: Weights, v: Weights) -> NDArray[np.float64]:
@@ -214,6 +237,12 @@ def _require_two(x: Features, y: Features) -> None:
         raise DatasetError(
             f"a distance needs two pictures on each side, there is {n}", "collect more pictures"
         )
+
+
+def _plain(gram: Gram) -> float:
+    """Return the unbiased squared discrepancy of the two whole sets."""
+    n, m = gram.xy.shape
+    return float(squared_mmd(gram, np.ones((1, n)), np.ones((1, m)))[0])
 
 
 def _mean_within(kernel: NDArray[np.float64], w: Weights) -> NDArray[np.float64]:

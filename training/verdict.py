@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from .standing import LABELS, PICTURES, TITLES
+
 Figures = Mapping[str, int | float | str]
 
-PICTURES = {"a": "photos", "b": "manga faces"}
-TITLES = {"a2b": "Photo to manga", "b2a": "Manga to photo"}
 NOTHING = "identity"
 FEW = 50
 """Pictures of the smaller side below which the verdict adds that there are few."""
@@ -15,7 +15,7 @@ def judge(direction: str, figures: Figures) -> str:
     """Return what the figures say about a direction (a2b, b2a), in two or three sentences.
 
     Better and worse are said only where the 95 % interval of the gain over doing nothing lies on
-    one side of 0. A baseline counts as beaten where its figure `beats_<name>_<direction>` is 1.
+    one side of 0. The same holds for each baseline (`is_beaten`).
 
     Args:
         direction: a2b or b2a.
@@ -40,11 +40,22 @@ def judge(direction: str, figures: Figures) -> str:
     return f"{TITLES[direction]}: {said}.{_judge_baselines(direction, figures)} Seen on {seen}."
 
 
-def baselines(direction: str, figures: Figures) -> dict[str, bool]:
-    """Return which baselines the translation beats, by name, without doing nothing."""
+def baselines(direction: str, figures: Figures) -> dict[str, bool | None]:
+    """Return what `is_beaten` says of each baseline, by name, without doing nothing."""
     begin, end = "beats_", f"_{direction}"
     names = [name[len(begin) : -len(end)] for name in figures if _is_between(name, begin, end)]
-    return {name: bool(figures[f"{begin}{name}{end}"]) for name in names if name != NOTHING}
+    return {name: is_beaten(direction, figures, name) for name in names if name != NOTHING}
+
+
+def is_beaten(direction: str, figures: Figures, name: str) -> bool | None:
+    """Say whether the translation is nearer than a baseline; None: no difference is shown.
+
+    False is said only where the whole interval of the gain over the baseline lies below 0.
+    """
+    if figures[f"beats_{name}_{direction}"]:
+        return True
+    over = "" if name == NOTHING else f"_over_{name}"
+    return False if float(figures[f"kid_{direction[-1]}_gain{over}_high"]) < 0 else None
 
 
 def _is_between(name: str, begin: str, end: str) -> bool:
@@ -53,16 +64,14 @@ def _is_between(name: str, begin: str, end: str) -> bool:
 
 def _judge_baselines(direction: str, figures: Figures) -> str:
     found = baselines(direction, figures)
-    beaten = [words(name) for name, is_beaten in found.items() if is_beaten]
-    rest = [words(name) for name, is_beaten in found.items() if not is_beaten]
-    said = f" It beats the baselines {_listed(beaten)}." if beaten else ""
-    return said + (f" It is not shown to beat {_listed(rest)}." if rest else "")
-
-
-def words(name: str) -> str:
-    """Return the name of a figure or a baseline as it stands in a sentence."""
-    return name.replace("_", " ")
+    beaten, unclear, nearer = (
+        _listed([LABELS[name] for name, state in found.items() if state is wanted])
+        for wanted in (True, None, False)
+    )
+    said = f" It beats the baselines {beaten}." if beaten else ""
+    said += f" It does not beat {nearer}: nearer than the translation." if nearer else ""
+    return said + (f" No difference is shown to {unclear}." if unclear else "")
 
 
 def _listed(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
