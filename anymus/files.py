@@ -1,5 +1,6 @@
 """Files: hashes, sorted walks and writes that are either whole or not there."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -84,6 +85,18 @@ def atomic_file(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep others who lock the same path out, in this process and in others, within the block.
+
+    The lock is a hidden file beside `path`, which is made with its folder where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def copy_file(source: Path, target: Path) -> None:

@@ -1,16 +1,13 @@
 """Labels: faces that a person marked on pictures, one JSON object a line, one line a picture."""
 
-import fcntl
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anymus.errors import DatasetError, ParamsError
-from anymus.files import write_text
+from anymus.files import locked, write_text
 
 View = Literal["front", "three_quarter", "profile", "partial", "tiny"]
 Pixel = Annotated[float, Field(allow_inf_nan=False)]
@@ -112,7 +109,7 @@ class LabelStore:
             row: The new row of a picture.
             known: Revision of the row that the person started from; None: there was none.
         """
-        with self._locked():
+        with locked(self._path):
             rows = self.read()
             there = rows.get(row.file)
             if (there.revision if there else None) != known:
@@ -121,14 +118,6 @@ class LabelStore:
             lines = (rows[name].model_dump_json() for name in sorted(rows))
             write_text(self._path, "".join(f"{line}\n" for line in lines))
         return row.revision
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self._path.with_name(f".{self._path.name}.lock")
-        with lock.open("w") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-            yield
 
 
 def parse_row(body: bytes) -> PictureLabels:

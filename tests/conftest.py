@@ -50,6 +50,26 @@ def colourful(rng: np.random.Generator) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
+def save_weights() -> Callable[..., Path]:
+    """Return a function that saves a small generator of random weights, and returns its path."""
+    import torch
+
+    from training.checkpoint import save_generator
+    from training.networks import Generator
+
+    def save(folder: Path, direction: str = "a2b", seed: int = 0, size_px: int = 16) -> Path:
+        torch.manual_seed(seed)
+        generator = Generator(
+            base_channels=4, image_size_px=size_px, residual_blocks=1, film="pooled"
+        )
+        path = folder / f"generator_{direction}.safetensors"
+        save_generator(path, generator, {"direction": direction, "framing": {}, "step": 1})
+        return path
+
+    return save
+
+
+@pytest.fixture
 def anymus() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the command line in a process of its own."""
 
