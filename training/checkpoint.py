@@ -4,9 +4,6 @@ Both are safetensors files with one JSON in their metadata, which holds a SHA-25
 all tensors: a flipped bit anywhere is found. Both are written whole or not at all.
 """
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -14,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from anymus.errors import CheckpointError
 
 from .networks import Generator, Networks
 from .step import Optimizers
-
-METADATA_KEY = "anymus"
-FORMAT = 1
-GENERATOR_KIND = "generator"
-TRAINING_KIND = "training"
+from .weights_file import GENERATOR_KIND, TRAINING_KIND, Facts, read_arrays, write_arrays
 
 _FIGURES = (
     "step",
@@ -36,8 +27,6 @@ _FIGURES = (
     "best_step",
     "best_kid",
 )
-
-Facts = dict[str, Any]
 
 
 @dataclass
@@ -112,7 +101,7 @@ def save_generator(path: Path, generator: Generator, card: Mapping[str, Any]) ->
 
 
 def load_generator(path: Path) -> tuple[Generator, Facts]:
-    """Return a generator on the CPU in eval mode, and its card.
+    """Return a generator on the CPU in eval mode, in single precision, and its card.
 
     Raises:
         CheckpointError: missing, damaged, of another kind or from another program.
@@ -121,7 +110,8 @@ def load_generator(path: Path) -> tuple[Generator, Facts]:
     try:
         with torch.device("meta"):
             generator = Generator(**facts["architecture"])
-        generator.load_state_dict(tensors, assign=True)
+        wide = {name: tensor.float() for name, tensor in tensors.items()}
+        generator.load_state_dict(wide, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         raise CheckpointError(
             f"{path}: its weights do not fit its architecture: {str(error).splitlines()[0]}"
@@ -129,86 +119,14 @@ def load_generator(path: Path) -> tuple[Generator, Facts]:
     return generator.eval().requires_grad_(False), facts
 
 
-def read_facts(path: Path) -> Facts:
-    """Return the facts in a weights file without reading, or verifying, its tensors.
-
-    Raises:
-        CheckpointError: missing, no safetensors file, or from another program.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-    except FileNotFoundError as error:
-        raise CheckpointError(
-            f"{path}: no such file", "train first (anymus train), or give other weights"
-        ) from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"{path}: damaged, or no safetensors file: {error}", "use another copy of the weights"
-        ) from error
-    try:
-        facts = json.loads(metadata[METADATA_KEY])
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: weights of another program, without Anymus's description",
-            "give a file that anymus train wrote",
-        ) from error
-    if not isinstance(facts, dict) or facts.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: its description is not of format {FORMAT}")
-    return facts
-
-
 def _write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
-    if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path} is not a regular file, refusing to replace it")
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    facts = {**facts, "format": FORMAT}
-    facts["sha256"] = _digest(facts, on_cpu)
-    # One key only: safetensors writes several keys of its metadata in chance order.
-    metadata = {METADATA_KEY: json.dumps(facts)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(on_cpu, partial, metadata)
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        partial.chmod(0o644)  # safetensors writes for the owner alone
-        partial.replace(path)
-    except SafetensorError as error:
-        partial.unlink(missing_ok=True)
-        raise OSError(f"cannot write {path}: {error}") from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+    write_arrays(path, arrays, facts)
 
 
 def _read(path: Path, *, kind: str) -> tuple[dict[str, Tensor], Facts]:
-    facts = read_facts(path)
-    with safe_open(path, framework="pt") as file:
-        # Copies: the file may be replaced while its tensors are in use.
-        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    saved = facts.pop("sha256", None)
-    if saved != _digest(facts, tensors):
-        raise CheckpointError(
-            f"{path}: damaged: its contents do not have the SHA-256 written into it",
-            "use another copy of the weights",
-        )
-    if facts.get("kind") != kind:
-        raise CheckpointError(
-            f"{path} holds {facts.get('kind')} weights where {kind} weights are needed",
-            "translate with generator_a2b.safetensors or generator_b2a.safetensors",
-        )
-    return tensors, facts
-
-
-def _digest(facts: Facts, tensors: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over the facts and the names, types, shapes and bytes of all tensors."""
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"\0{name} {tensor.dtype} {list(tensor.shape)}\0".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    arrays, facts = read_arrays(path, kind=kind)
+    return {name: torch.from_numpy(array).clone() for name, array in arrays.items()}, facts
 
 
 def _network_tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:

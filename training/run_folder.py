@@ -11,7 +11,8 @@ from anymus.errors import AnymusError, CheckpointError
 from anymus.params_train import TrainParams
 from anymus.progress import log
 
-from .checkpoint import TrainingState, find_not_finite, load_checkpoint, read_facts, save_checkpoint
+from .checkpoint import TrainingState, find_not_finite, load_checkpoint, save_checkpoint
+from .weights_file import read_facts
 
 # What may change without making it another run: where to compute, how long, what to write. How
 # `iterations` binds a checkpoint is told at `fits_schedule`.
