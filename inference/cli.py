@@ -1,4 +1,4 @@
-"""Commands of use: convert and gif."""
+"""Commands of use: convert, gif and export."""
 
 import json
 import sys
@@ -10,7 +10,17 @@ import typer
 from anymus.options import JsonOption, print_report
 from anymus.progress import set_up_logging
 
-from .options import ConvertOptions, Direction, FacesMode, NoFaceMode, OutputFormat, PasteColour
+from .options import (
+    ConvertOptions,
+    Direction,
+    EngineName,
+    ExportFormat,
+    FacesMode,
+    NoFaceMode,
+    OutputFormat,
+    PasteColour,
+    Precision,
+)
 
 _PANEL = "Use"
 
@@ -19,6 +29,7 @@ def register(app: typer.Typer) -> None:
     """Mount the wing's commands."""
     app.command("convert", rich_help_panel=_PANEL)(convert_command)
     app.command("gif", rich_help_panel=_PANEL)(gif_command)
+    app.command("export", rich_help_panel=_PANEL)(export_command)
 
 
 def convert_command(
@@ -99,6 +110,11 @@ def convert_command(
         ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    engine: Annotated[
+        EngineName,
+        ExportFormat,
+        typer.Option(help="What runs the network; auto is OpenCV on a CPU and torch elsewhere."),
+    ] = "auto",
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
     is_json: JsonOption = False,
 ) -> None:
@@ -128,6 +144,7 @@ def convert_command(
         is_skip_existing=skip_existing,
         batch_size=batch,
         device=device,
+        engine=engine,
     )
     report = convert(source, output, options)
     if is_json:
@@ -150,3 +167,56 @@ def gif_command(
     from .gif import make_gif
 
     print_report(make_gif(folder, output, fps), is_json)
+
+
+def export_command(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The file, ending in .onnx or .safetensors.")
+    ],
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "-g",
+            "--weights",
+            help="Generator weights, or the folder of both.",
+            show_default="models",
+        ),
+    ] = None,
+    direction: Annotated[
+        Direction | None,
+        typer.Option(help="Which of a folder's two generators.", show_default="a2b"),
+    ] = None,
+    export_format: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", help="Format of the file.", show_default="that of the suffix"),
+    ] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="fp16 stores weights in half the bytes.")
+    ] = "fp32",
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for the card inside the file.")
+    ] = None,
+    metrics: Annotated[
+        Path | None,
+        typer.Option(help="Figures of these weights, for the card: metrics.json of evaluate."),
+    ] = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Write a generator as ONNX, or as smaller weights, with its card inside.
+
+    The file is checked against the weights: the figures are levels of 255 by which it translates a
+    drawn portrait differently. `anymus convert -g FILE` takes it.
+    """
+    from .export import export
+    from .translator import find_weights
+
+    report = export(
+        find_weights(weights, direction),
+        output,
+        direction=direction,
+        export_format=export_format,
+        precision=precision,
+        licence=licence,
+        metrics=metrics,
+    )
+    print_report(report, is_json)

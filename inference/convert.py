@@ -77,7 +77,7 @@ def convert(source: Path, dst: Path, options: ConvertOptions) -> ConvertReport:
     started_s = time.perf_counter()
     plan = plan_conversion(source, dst, options)
     weights = find_weights(options.weights, options.direction)
-    translator = load_translator(weights, options.direction, options.device)
+    translator = load_translator(weights, options.direction, options.device, options.engine)
     _make_folder(plan.folder)
     worker = _Worker(translator, plan, options)
     outcomes = worker.run(weights)

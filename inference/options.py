@@ -12,6 +12,9 @@ FacesMode = Literal["crop", "paste", "whole"]
 NoFaceMode = Literal["whole", "skip"]
 PasteColour = Literal["match", "keep", "picture"]
 OutputFormat = Literal["png", "jpg", "webp", "gif"]
+ExportFormat = Literal["onnx", "safetensors"]
+Precision = Literal["fp32", "fp16"]
+EngineName = Literal["auto", "torch", "opencv", "onnxruntime"]
 
 # Closer dots than these cannot be told from the pixels, wider ones from the drawing.
 MIN_SCREENTONE_PX, MAX_SCREENTONE_PX = 3.0, 64.0
@@ -54,6 +57,7 @@ class ConvertOptions:
         is_skip_existing: Leave results alone that are newer than their picture and the weights.
         batch_size: Pictures in one forward pass, at least 1; None: what suits the device.
         device: auto, cpu, cuda, cuda:1 or mps.
+        engine: What runs the network, see `inference.engines`; auto: what suits the device.
     """
 
     weights: Path | None = None
@@ -71,6 +75,7 @@ class ConvertOptions:
     is_skip_existing: bool = False
     batch_size: int | None = None
     device: str = "auto"
+    engine: EngineName = "auto"
 
     def check(self) -> None:
         """Do nothing for options that make sense together.

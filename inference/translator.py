@@ -5,71 +5,77 @@ from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
-import torch
 
-from anymus.errors import CheckpointError, DeviceError, ParamsError
+from anymus.errors import CheckpointError, ParamsError
 from anymus.framing import Framing
 from anymus.images import RgbU8
 from anymus.progress import log
-from anymus.torchlib import pick_device
-from training.checkpoint import load_generator
-from training.networks import Generator, Translated
 
+from .engines import Engine, load_engine
 from .finish import Heat
-from .options import DIRECTIONS, Direction
+from .options import DIRECTIONS, Direction, EngineName
 
 DEFAULT_FOLDER = Path("models")
 # Of weights that do not say how a face lay in the pictures they were trained on.
 _USUAL_FACE_SHARE, _USUAL_EYE_LINE = 0.55, 0.46
-_ACCELERATOR_BATCH_SIZE = 8
 
 
 class Translator:
     """Translates pictures of the training size from one domain to the other.
 
     Calls change nothing in it, so threads may share one. The same pictures give the same bytes on
-    the same machine; in another batch a value may differ by its last level.
+    the same machine by the same engine. Another engine may differ by a level here and there, and
+    so may torch and ONNX Runtime in another batch; OpenCV does not.
 
     Attributes:
         direction: a2b (photo to manga) or b2a.
         size_px: Side of the square pictures that the network was trained on.
         framing: How a face lies in them.
         card: All that the weights say about themselves, JSON values.
-        device: Where the network runs.
-        batch_size: How many pictures at once suit it: on a CPU more than one gain nothing.
+        engine: What runs the network; it tells the device and the batch that suits it.
 
     Args:
-        generator: The network.
-        card: Holds `direction`; `framing` with `face_share` and `eye_line`, where they are known.
-        device: auto, cpu, cuda, cuda:1 or mps.
+        engine: The network at work.
+        card: Holds `direction` and `architecture`; `framing` with `face_share` and `eye_line`,
+            where they are known.
 
     Raises:
         CheckpointError: The card does not say which way the network translates.
-        DeviceError: The device is not on this machine.
     """
 
-    def __init__(self, generator: Generator, card: Mapping[str, Any], device: str = "auto") -> None:
+    def __init__(self, engine: Engine, card: Mapping[str, Any]) -> None:
         self.card = dict(card)
         self.direction: Direction = _read_direction(card)
-        self.size_px = int(generator.arguments["image_size_px"])
+        self.size_px = int(card["architecture"]["image_size_px"])
         self.framing = _read_framing(card, self.size_px)
-        self.device = pick_device(device)
-        self.batch_size = 1 if self.device.type == "cpu" else _ACCELERATOR_BATCH_SIZE
-        self._generator = generator.to(self.device).eval().requires_grad_(False)
+        self.engine = engine
 
     @classmethod
-    def load(cls, path: Path | str, device: str = "auto") -> "Translator":
-        """Return the translator of a weights file.
+    def load(
+        cls, path: Path | str, device: str = "auto", engine: EngineName = "auto"
+    ) -> "Translator":
+        """Return the translator of a weights file, or of an ONNX file of `anymus export`.
+
+        Args:
+            path: The file.
+            device: auto, cpu, cuda, cuda:1 or mps.
+            engine: torch, opencv, onnxruntime, or auto: what suits device and file.
 
         Raises:
             CheckpointError: The file is missing, damaged or not a generator's.
-            DeviceError: The device is not on this machine.
+            DeviceError: The device or the engine is not on this machine.
+            ParamsError: The engine does not run there, or does not read the file.
         """
-        generator, card = load_generator(Path(path))
+        running, card = load_engine(Path(path), device, engine)
         try:
-            return cls(generator, card, device)
+            return cls(running, card)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error.message}", error.hint) from error
+
+    @property
+    def batch_size(self) -> int:
+        """Return how many pictures at once suit the engine."""
+        return self.engine.batch_size
 
     @overload
     def __call__(self, pictures: RgbU8) -> RgbU8: ...
@@ -117,25 +123,14 @@ class Translator:
                     f" ({self.size_px}, {self.size_px}, 3)",
                     "resize it, or convert it with `anymus convert`",
                 )
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.stack(pictures)).to(self.device)
-            x_signed = batch.permute(0, 3, 1, 2).float() / 127.5 - 1.0  # (N, 3, H, W)
-            translated = self._forward(x_signed)
-            rgb = ((translated.image + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
-            pictures_out = list(rgb.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-            return pictures_out, list(translated.heatmap[:, 0].float().cpu().numpy())
-
-    def _forward(self, x_signed: torch.Tensor) -> Translated:
-        try:
-            translated: Translated = self._generator(x_signed)
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"not enough memory on {self.device} for {len(x_signed)} pictures at once",
-                "use a smaller --batch, or --device cpu",
-            ) from error
-        if not torch.isfinite(translated.image).all():
+        x_signed = np.stack(pictures).transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        x_signed /= np.float32(127.5)
+        x_signed -= np.float32(1)
+        image, heatmap = self.engine(x_signed)
+        if not np.isfinite(image).all():
             raise CheckpointError("the weights give values that are no numbers", "train them again")
-        return translated
+        levels = np.rint((image + np.float32(1)) * np.float32(127.5)).clip(0, 255).astype(np.uint8)
+        return list(np.ascontiguousarray(levels.transpose(0, 2, 3, 1))), list(heatmap[:, 0])
 
 
 def find_weights(weights: Path | None, direction: Direction | None) -> Path:
@@ -160,14 +155,17 @@ def find_weights(weights: Path | None, direction: Direction | None) -> Path:
     return path
 
 
-def load_translator(path: Path, direction: Direction | None, device: str = "auto") -> Translator:
+def load_translator(
+    path: Path, direction: Direction | None, device: str = "auto", engine: EngineName = "auto"
+) -> Translator:
     """Return the translator of a weights file that goes in a direction, None for any.
 
     Raises:
         CheckpointError: The file is unusable, or translates the other way.
-        DeviceError: The device is not on this machine.
+        DeviceError: The device or the engine is not on this machine.
+        ParamsError: The engine does not run there, or does not read the file.
     """
-    translator = Translator.load(path, device)
+    translator = Translator.load(path, device, engine)
     if direction not in (None, translator.direction):
         raise CheckpointError(
             f"{path} translates {translator.direction}, --direction asks for {direction}",

@@ -11,6 +11,7 @@ import torch
 from anymus.errors import CheckpointError, DeviceError, ParamsError
 from anymus.images import RgbU8
 from inference import Translator
+from inference.engines import TorchEngine
 from inference.translator import find_weights, load_translator
 from training.checkpoint import save_generator
 from training.networks import Generator
@@ -51,7 +52,8 @@ def test_weights_say_what_they_are(weights: Path) -> None:
 @pytest.mark.parametrize("film", ["pooled", "flatten"])
 def test_bytes_are_those_of_the_network(film: str) -> None:
     generator, picture = _generator(film), _pictures(1)[0]
-    translated = Translator(generator, CARD, "cpu")(picture)
+    card = {**CARD, "architecture": generator.arguments}
+    translated = Translator(TorchEngine(generator, "cpu"), card)(picture)
     x_signed = torch.tensor(picture.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
     with torch.no_grad():
         expected = (generator(x_signed).image[0].permute(1, 2, 0).numpy() + 1) * 127.5
@@ -68,14 +70,14 @@ def test_one_picture_several_and_none(weights: Path) -> None:
     assert translator([]) == []
 
 
-def test_threads_may_share_one(weights: Path) -> None:
-    translator, pictures = Translator.load(weights, "cpu"), _pictures(24)
+@pytest.mark.parametrize("engine", ["torch", "opencv", "onnxruntime"])
+def test_threads_may_share_one(weights: Path, engine: Any) -> None:
+    translator, pictures = Translator.load(weights, "cpu", engine), _pictures(24)
     alone = [translator(picture) for picture in pictures]
     with ThreadPoolExecutor(4) as pool:
         shared = list(pool.map(translator, pictures))
     for one, other in zip(alone, shared, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert not any(p.requires_grad for p in translator._generator.parameters())
 
 
 def test_other_sizes_are_refused(weights: Path) -> None:
@@ -117,12 +119,14 @@ def test_weights_without_direction_or_framing_are_refused(
         Translator.load(tmp_path / "g.safetensors", "cpu")
 
 
-def test_weights_that_give_no_numbers_are_refused() -> None:
+@pytest.mark.parametrize("engine", ["torch", "opencv", "onnxruntime"])
+def test_weights_that_give_no_numbers_are_refused(tmp_path: Path, engine: Any) -> None:
     generator = _generator()
     with torch.no_grad():
         generator.head.weight[0] = float("nan")
+    save_generator(tmp_path / "g.safetensors", generator, CARD)
     with pytest.raises(CheckpointError, match="no numbers"):
-        Translator(generator, CARD, "cpu")(_pictures(1))
+        Translator.load(tmp_path / "g.safetensors", "cpu", engine)(_pictures(1))
 
 
 def test_device_that_is_not_there_is_named(weights: Path) -> None:
