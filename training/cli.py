@@ -2,10 +2,11 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anymus.errors import ParamsError
 from anymus.options import (
     DEFAULT_PARAMS,
     JsonOption,
@@ -14,6 +15,11 @@ from anymus.options import (
     print_report,
     resolve_params,
 )
+
+if TYPE_CHECKING:
+    from anymus.params import Params
+    from training.differences import CompareReport
+    from training.evaluate import EvaluateReport
 
 
 class DirectionName(StrEnum):
@@ -52,6 +58,24 @@ def train(
 
 
 def evaluate(
+    contenders: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="WEIGHTS",
+            help="Compare weights, a folder of both, or a revision, with paths.models; twice: both"
+            " with each other.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder of the comparison.",
+            show_default="results/compare",
+        ),
+    ] = None,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
@@ -59,17 +83,32 @@ def evaluate(
     """Measure both generators on the test part, against doing nothing and cheap filters.
 
     Prints the table of each direction; all figures are in metrics.json, and printed with --json.
+    With --compare it says instead in which figures two weights differ.
     """
-    from training.evaluate import evaluate as run
-
     resolved = resolve_params(params, overrides)
-    paths = resolved.paths
-    folders = Path(paths.dataset), Path(paths.models), Path(paths.evaluate_results)
-    report = run(resolved, *folders)
+    report = _compare(resolved, contenders, output) if contenders else _evaluate(resolved, output)
     if is_json:
         print_report(report, is_json)
     else:
         typer.echo(report.as_text(), nl=False)
+
+
+def _evaluate(params: "Params", output: Path | None) -> "EvaluateReport":
+    from training.evaluate import evaluate as run
+
+    if output is not None:
+        raise ParamsError("-o goes with --compare", f"use -S paths.evaluate_results={output}")
+    paths = params.paths
+    return run(params, Path(paths.dataset), Path(paths.models), Path(paths.evaluate_results))
+
+
+def _compare(params: "Params", names: list[str], output: Path | None) -> "CompareReport":
+    from training.compare import compare as run
+
+    if len(names) > 2:
+        raise ParamsError("--compare takes two weights at most", "compare them two by two")
+    first, second = names if len(names) == 2 else (names[0], params.paths.models)
+    return run(params, (first, second), output or Path("results/compare"))
 
 
 def vote(

@@ -4,33 +4,33 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 
-from .checkpoint import load_generator
-from .networks import Generator
+from .pair import DIRECTIONS, Domain, Pair, load_generators, weights_name
 from .revision import fetch_weights
+from .weights_file import read_facts
 
 Direction = Literal["a2b", "b2a"]
-DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+NAMES: Mapping[Domain, Direction] = {"a": "a2b", "b": "b2a"}
 
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """Generators, and where they come from.
+    """One generator or both, and where they come from.
 
     Attributes:
         name: What the user called them.
-        generators: One or both, by direction; in eval mode on their device.
+        pair: The generators.
         sha256: Hash of each weights file, by direction.
     """
 
     name: str
-    generators: Mapping[Direction, Generator]
+    pair: Pair
     sha256: Mapping[Direction, str]
 
 
@@ -53,7 +53,8 @@ def load_contender(name: str, models_dir: Path, device: torch.device) -> Contend
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{name}: no such file", "name weights, or a revision")
     with tempfile.TemporaryDirectory() as folder:
-        fetch_weights(name, [models_dir / weights_name(one) for one in DIRECTIONS], Path(folder))
+        files = [models_dir / weights_name(source) for source, _ in DIRECTIONS]
+        fetch_weights(name, files, Path(folder))
         return _load(name, _files_of(Path(folder)), device)
 
 
@@ -63,7 +64,7 @@ def find_different(one: Contender, other: Contender) -> list[Direction]:
     Raises:
         ParamsError: They have no direction in common, or the same weights.
     """
-    both = [way for way in DIRECTIONS if way in one.sha256 and way in other.sha256]
+    both = [way for way in NAMES.values() if way in one.sha256 and way in other.sha256]
     if not both:
         ways = (" and ".join(contender.sha256) for contender in (one, other))
         raise ParamsError(
@@ -76,15 +77,16 @@ def find_different(one: Contender, other: Contender) -> list[Direction]:
     return different
 
 
-def weights_name(direction: Direction) -> str:
-    """Return the file name of a direction's generator."""
-    return f"generator_{direction}.safetensors"
-
-
-def _files_of(path: Path) -> list[Path]:
+def _files_of(path: Path) -> dict[Domain, Path]:
+    """Return the weights files of a file or a folder, by the domain of what they take."""
     if path.is_file():
-        return [path]
-    files = [path / weights_name(one) for one in DIRECTIONS if (path / weights_name(one)).is_file()]
+        direction = read_facts(path).get("direction")
+        found = {source: path for source, way in NAMES.items() if way == direction}
+        if not found:
+            raise CheckpointError(f"{path} does not say which way it translates", "train again")
+        return found
+    files = {source: path / weights_name(source) for source, _ in DIRECTIONS}
+    files = {source: file for source, file in files.items() if file.is_file()}
     if not files:
         raise CheckpointError(
             f"{path}: no generator_a2b.safetensors and no generator_b2a.safetensors in this folder",
@@ -93,19 +95,8 @@ def _files_of(path: Path) -> list[Path]:
     return files
 
 
-def _load(name: str, files: list[Path], device: torch.device) -> Contender:
-    generators: dict[Direction, Generator] = {}
-    sha256: dict[Direction, str] = {}
-    for path in files:
-        generator, card = load_generator(path)
-        direction = card.get("direction")
-        if direction not in DIRECTIONS:
-            raise CheckpointError(f"{path} does not say which way it translates", "train again")
-        if direction in generators:
-            raise CheckpointError(
-                f"both weights of {name} translate {direction}",
-                "put each generator under its own name",
-            )
-        generators[direction] = generator.to(device)
-        sha256[direction] = sha256_file(path)
-    return Contender(name, generators, sha256)
+def _load(name: str, files: Mapping[Domain, Path], device: torch.device) -> Contender:
+    pair = load_generators(files, device)
+    return Contender(
+        name, pair, {NAMES[source]: sha256_file(path) for source, path in files.items()}
+    )

@@ -160,8 +160,8 @@ def _look_at(
     real, translated, cycle_sum, identity_sum = [], [], 0.0, 0.0
     filtered: dict[str, list[Features]] = {name: [] for name in filters}
     for some in translate(paths, *way, batch_size):
-        cycle_sum += some.cycle_l1
-        identity_sum += some.identity_l1
+        cycle_sum += sum(some.cycle_l1)
+        identity_sum += sum(some.identity_l1)
         real.append(network.describe(some.real))
         translated.append(network.describe(some.translated))
         for name, change in filters.items():

@@ -1,5 +1,6 @@
 """Distances between two sets of feature vectors: KID with its uncertainty, FID, diversity."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from anymus.torchlib import load_torchvision
 from .features import Features
 
 Weights = NDArray[np.float64]
+Statistic = Callable[[Weights, Weights], NDArray[np.float64]]
 
 INTERVAL_PERCENT = (2.5, 97.5)
 """Ends of every interval: 95 % lie between them."""
@@ -153,10 +155,28 @@ def kid_gain(
         The gain (positive: `after` is nearer) and the ends of its 95 % interval.
     """
     grams = (kernel_gram(before, target), kernel_gram(after, target))
-    n, m = grams[0].xy.shape
+
+    def gain(w: Weights, v: Weights) -> NDArray[np.float64]:
+        return squared_mmd(grams[0], w, v) - squared_mmd(grams[1], w, v)
+
+    return bootstrap(gain, (len(before), len(target)), resamples, rng)
+
+
+def bootstrap(
+    statistic: Statistic, sizes: tuple[int, int], resamples: int, rng: np.random.Generator
+) -> Gain:
+    """Return a statistic of two whole sets, and its 95 % interval over resamples of both.
+
+    Args:
+        statistic: Takes counts (R, n) and (R, m), as of `squared_mmd`; returns (R,) values.
+        sizes: n and m.
+        resamples: Number of bootstrap resamples.
+        rng: Draws them.
+    """
+    n, m = sizes
     drawn = _draw_resamples(rng, n, resamples), _draw_resamples(rng, m, resamples)
-    differences = squared_mmd(grams[0], *drawn) - squared_mmd(grams[1], *drawn)
-    return Gain(_plain(grams[0]) - _plain(grams[1]), *_interval(differences))
+    whole = np.ones((1, n)), np.ones((1, m))
+    return Gain(float(statistic(*whole)[0]), *_interval(statistic(*drawn)))
 
 
 def squared_mmd(gram: Gram, w: Weights, v: Weights) -> NDArray[np.float64]:
@@ -172,7 +192,26 @@ def squared_mmd(gram: Gram, w: Weights, v: Weights) -> NDArray[np.float64]:
         v: (R, m) counts.
     """
     between = ((w @ gram.xy) * v).sum(axis=1) / (w.sum(axis=1) * v.sum(axis=1))
-    return np.asarray(_mean_within(gram.xx, w) + _mean_within(gram.yy, v) - 2.0 * between)
+    return np.asarray(mean_within(gram.xx, w) + mean_within(gram.yy, v) - 2.0 * between)
+
+
+def mean_within(kernel: NDArray[np.float64], w: Weights) -> NDArray[np.float64]:
+    """Return the mean of a value over the pairs of a set (R,) for each row of counts.
+
+    Args:
+        kernel: (n, n) value of each pair.
+        w: (R, n) counts; no vector is paired with itself.
+    """
+    squares = w * w
+    pairs = w.sum(axis=1) ** 2 - squares.sum(axis=1)
+    total = ((w @ kernel) * w).sum(axis=1) - squares @ np.diag(kernel)
+    return np.asarray(np.divide(total, pairs, out=np.full(len(w), np.nan), where=pairs > 0))
+
+
+def pair_distances(x: Features, y: Features) -> NDArray[np.float64]:
+    """Return the Euclidean distances (n, m) of vectors (n, D) and (m, D)."""
+    exact = "donot_use_mm_for_euclid_dist"
+    return np.asarray(torch.cdist(_as_tensor(x), _as_tensor(y), compute_mode=exact).numpy())
 
 
 def fid(x: Features, y: Features) -> float:
@@ -243,13 +282,6 @@ def _plain(gram: Gram) -> float:
     """Return the unbiased squared discrepancy of the two whole sets."""
     n, m = gram.xy.shape
     return float(squared_mmd(gram, np.ones((1, n)), np.ones((1, m)))[0])
-
-
-def _mean_within(kernel: NDArray[np.float64], w: Weights) -> NDArray[np.float64]:
-    squares = w * w
-    pairs = w.sum(axis=1) ** 2 - squares.sum(axis=1)
-    total = ((w @ kernel) * w).sum(axis=1) - squares @ np.diag(kernel)
-    return np.asarray(np.divide(total, pairs, out=np.full(len(w), np.nan), where=pairs > 0))
 
 
 def _draw_subsets(rng: np.random.Generator, n: int, size: int, count: int) -> Weights:

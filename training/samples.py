@@ -1,5 +1,6 @@
 """Sample grids: what the generators make of fixed test pictures, side by side."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -40,21 +41,26 @@ def sample_grid(
     """
     rows = [sample_row(generator_a2b, generator_b2a, x[None]) for x in pictures_a]
     rows += [sample_row(generator_b2a, generator_a2b, x[None]) for x in pictures_b]
-    cell_px = max(MIN_CELL_PX, pictures_a.shape[3])
+    return titled_grid(COLUMNS, rows)
+
+
+def titled_grid(titles: Sequence[str], rows: Sequence[Sequence[RgbU8]]) -> RgbU8:
+    """Return pictures in rows under the titles of their columns (H, W, 3).
+
+    Args:
+        titles: One for each column.
+        rows: Squares (h, h, 3); all are brought to the largest side, `MIN_CELL_PX` at least.
+    """
+    cell_px = max(MIN_CELL_PX, *(len(cell) for row in rows for cell in row))
+    step_px = cell_px + GAP_PX
     grid = np.full(
-        (
-            TITLE_PX + len(rows) * (cell_px + GAP_PX),
-            len(COLUMNS) * (cell_px + GAP_PX) - GAP_PX,
-            3,
-        ),
-        255,
-        np.uint8,
+        (TITLE_PX + len(rows) * step_px, len(titles) * step_px - GAP_PX, 3), 255, np.uint8
     )
-    for column, title in enumerate(COLUMNS):
-        left = column * (cell_px + GAP_PX)
+    for column, title in enumerate(titles):
+        left = column * step_px
         _write_title(grid, title, left)
         for index, row in enumerate(rows):
-            top = TITLE_PX + index * (cell_px + GAP_PX)
+            top = TITLE_PX + index * step_px
             cell = resize_rgb(row[column], cell_px, cell_px)
             grid[top : top + cell_px, left : left + cell_px] = cell
     return grid

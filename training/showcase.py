@@ -13,6 +13,7 @@ from anymus.shards import plain_path
 
 from .data import to_signed, to_square
 from .features import Features
+from .metrics import pair_distances
 from .networks import Generator
 from .samples import COLUMNS, sample_row
 
@@ -46,10 +47,10 @@ def distance_to_targets(outputs: Features, targets: Features) -> Distances:
     Returns:
         (n,) distances; 0 where an output and its targets are one.
     """
-    among = _distances(targets, targets)
+    among = pair_distances(targets, targets)
     np.fill_diagonal(among, np.inf)  # a target is not its own neighbour
     usual = float(np.median(_mean_of_nearest(among, min(NEIGHBOURS, len(targets) - 1))))
-    own = _mean_of_nearest(_distances(outputs, targets), min(NEIGHBOURS, len(targets)))
+    own = _mean_of_nearest(pair_distances(outputs, targets), min(NEIGHBOURS, len(targets)))
     return own / usual if usual > 0 else own
 
 
@@ -109,14 +110,5 @@ def show_groups(
     }
 
 
-def _distances(x: Features, y: Features) -> Distances:
-    """Return the Euclidean distances (n, m) of two sets of vectors."""
-    pairs = torch.cdist(torch.from_numpy(x), torch.from_numpy(y), compute_mode=_EXACT)
-    return np.asarray(pairs.numpy(), dtype=np.float64)
-
-
 def _mean_of_nearest(distances: Distances, count: int) -> Distances:
     return np.asarray(np.sort(distances, axis=1)[:, :count].mean(axis=1))
-
-
-_EXACT = "donot_use_mm_for_euclid_dist"

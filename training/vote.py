@@ -21,7 +21,7 @@ from anymus.torchlib import pick_device
 
 from .contender import Contender, Direction, find_different, load_contender
 from .data import find_pictures, to_signed, to_square
-from .networks import Generator
+from .pair import Domain, Pair
 from .samples import to_rgb
 from .votes import Choice, Side, Vote, VoteReport, VoteStore, count_votes
 
@@ -139,13 +139,13 @@ class VoteDesk:
 
     def _make_pictures(self, index: int) -> dict[str, bytes]:
         rgb_u8 = read_rgb(self._paths[index])
-        generators = [one.generators[self._direction] for one in self._contenders]
-        shown_px = max(int(one.arguments["image_size_px"]) for one in generators)
+        pairs = [one.pair for one in self._contenders]
+        shown_px = max(pair.size_px for pair in pairs)
         return {
             "input": encode_png(to_square(rgb_u8, shown_px)),
             **{
-                side: encode_png(_translate(generator, rgb_u8))
-                for side, generator in zip(_OTHER, generators, strict=True)
+                side: encode_png(_translate(pair, self._direction, rgb_u8))
+                for side, pair in zip(_OTHER, pairs, strict=True)
             },
         }
 
@@ -202,10 +202,10 @@ def open_desk(desk: VoteDesk, port: int = 0) -> PageServer:
 
 
 @torch.inference_mode()
-def _translate(generator: Generator, rgb_u8: RgbU8) -> RgbU8:
-    picture = to_square(rgb_u8, int(generator.arguments["image_size_px"]))
-    device = next(generator.parameters()).device
-    image = generator(to_signed(picture[None]).to(device)).image
+def _translate(pair: Pair, direction: Direction, rgb_u8: RgbU8) -> RgbU8:
+    source: Domain = "a" if direction == "a2b" else "b"
+    x = to_signed(to_square(rgb_u8, pair.size_px)[None]).to(pair.device)
+    image = pair.generators[source](x).image
     if not torch.isfinite(image).all():
         raise CheckpointError("the weights give values that are no numbers", "train them again")
     return to_rgb(image)
