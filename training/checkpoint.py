@@ -17,7 +17,14 @@ from anymus.errors import CheckpointError
 
 from .networks import Generator, Networks
 from .step import Optimizers
-from .weights_file import GENERATOR_KIND, TRAINING_KIND, Facts, read_arrays, write_arrays
+from .weights_file import (
+    GENERATOR_KIND,
+    NETWORKS_KIND,
+    TRAINING_KIND,
+    Facts,
+    read_arrays,
+    write_arrays,
+)
 
 _FIGURES = (
     "step",
@@ -98,6 +105,20 @@ def save_generator(path: Path, generator: Generator, card: Mapping[str, Any]) ->
     """
     facts = {**card, "kind": GENERATOR_KIND, "architecture": generator.arguments}
     _write(path, generator.state_dict(), facts)
+
+
+def save_networks(path: Path, networks: Networks, facts: Mapping[str, Any]) -> None:
+    """Write all networks with their shapes and facts about them, atomically.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    shapes = {
+        "generator": networks.generator_a2b.arguments,
+        "discriminators": networks.discriminator_arguments,
+    }
+    tensors = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
+    _write(path, tensors, {**facts, "kind": NETWORKS_KIND, "architecture": shapes})
 
 
 def load_generator(path: Path) -> tuple[Generator, Facts]:

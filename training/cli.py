@@ -33,6 +33,8 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this wing to the command line."""
     for command in (train, evaluate, vote, votes):
         app.command(rich_help_panel="Train")(command)
+    app.command("import-port", rich_help_panel="Train")(import_port)
+    app.command("export-port", rich_help_panel="Train")(export_port)
 
 
 def train(
@@ -156,3 +158,43 @@ def votes(
     from training.votes import count_votes, read_votes
 
     print_report(count_votes([read_votes(file).values() for file in files]), is_json)
+
+
+def import_port(
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A .pt file of the official PyTorch port.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder of the weights; also `convert -g`.")
+    ],
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Side of the pictures, pixels, for light networks.",
+            show_default="256, or what full networks tell",
+        ),
+    ] = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Write weights of the official PyTorch port as ours: both generators, and all six networks."""
+    from training.exchange import import_port as run
+
+    print_report(run(checkpoint, output, image_size_px=size), is_json)
+
+
+def export_port(
+    source: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="A checkpoint, or networks.safetensors.")
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .pt file to write.")],
+    mean: Annotated[
+        bool,
+        typer.Option("--mean", help="The running means of the generators, not the last weights."),
+    ] = False,
+    is_json: JsonOption = False,
+) -> None:
+    """Write all six networks as a .pt file that the official PyTorch port loads."""
+    from training.exchange import export_port as run
+
+    print_report(run(source, output, is_mean=mean), is_json)

@@ -203,16 +203,20 @@ def learning_rate(params: TrainParams, step: int) -> float:
     return params.lr * rising * falling
 
 
-def build_networks_of(params: TrainParams, *, seed: int) -> Networks:
-    """Return freshly initialised networks of the shape that the parameters tell."""
+def shapes_of(params: TrainParams) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return what the parameters tell of generators, and of discriminators by their name."""
     judge = params.discriminator
     shape = judge.model_dump(exclude={"global_layers", "local_layers"})
     layers = {"global": judge.global_layers, "local": judge.local_layers}
-    return build_networks(
+    return (
         {**params.generator.model_dump(), "image_size_px": params.image_size_px},
         {name: {**shape, "layers": count} for name, count in layers.items() if count},
-        seed=seed,
     )
+
+
+def build_networks_of(params: TrainParams, *, seed: int) -> Networks:
+    """Return freshly initialised networks of the shape that the parameters tell."""
+    return build_networks(*shapes_of(params), seed=seed)
 
 
 def _open_run(

@@ -271,6 +271,7 @@ class Networks(nn.Module):
 
     Attributes:
         discriminators: by name and domain: `global_a`, `local_a`, `global_b`, `local_b`.
+        discriminator_arguments: what they were built from, by name.
     """
 
     def __init__(
@@ -279,6 +280,7 @@ class Networks(nn.Module):
         super().__init__()
         self.generator_a2b = Generator(**generator)
         self.generator_b2a = Generator(**generator)
+        self.discriminator_arguments = {n: dict(shape) for n, shape in discriminators.items()}
         self.discriminators = nn.ModuleDict(
             {
                 f"{name}_{domain}": Discriminator(**arguments)

@@ -22,6 +22,7 @@ METADATA_KEY = "anymus"
 FORMAT = 1
 GENERATOR_KIND = "generator"
 TRAINING_KIND = "training"
+NETWORKS_KIND = "networks"
 
 Facts = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
