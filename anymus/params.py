@@ -264,9 +264,13 @@ class EvaluateParams(Section):
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         description="where the generators run: auto (CUDA, else MPS, else CPU), cpu, cuda, mps",
     )
-    feature_network: Literal["random_vgg"] = Field(
+    feature_network: Literal["random_vgg", "inception"] = Field(
         description="network whose features the distances compare; figures of two networks are"
         " not comparable"
+    )
+    inception_weights: str | None = Field(
+        description="file with the weights of Inception v3 as torch-fidelity has them; null: where"
+        " torch keeps downloads; read only for feature_network: inception"
     )
     subset_size: int = Field(
         ge=2, description="pictures in one KID subset of kid_*_std; at most half of what there are"

@@ -151,7 +151,7 @@ def test_pickles_are_loaded_in_one_place_and_as_weights_only() -> None:
     for path in SOURCES:
         for line in re.findall(r"torch\.load\(.*", path.read_text(encoding="utf-8")):
             users[path.name] = line
-    assert set(users) == {"port.py"}
+    assert set(users) == {"pickled.py"}
     assert all("weights_only=True" in line for line in users.values())
 
 

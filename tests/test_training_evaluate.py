@@ -93,6 +93,12 @@ def test_figures_tell_a_good_direction_from_a_bad_one(grey: tuple[Path, Evaluate
     # Grey stays grey, and A looks like noise.
     assert found["beats_identity_b2a"] == 0
     assert float(found["kid_a"]) > 0.5 * float(found["kid_a_identity"])
+    # One grey lies among the greys of B, and noise does not.
+    assert found["coverage_b_neighbours"] == 4
+    assert float(found["density_b_identity"]) == float(found["coverage_b_identity"]) == 0
+    assert float(found["coverage_b_floor"]) > 0
+    # Nothing of A is left, and that is what the paper's mix counts.
+    assert float(found["kid_paper_mix_b"]) > 0.4 * float(found["kid_b_to_source"])
     # All pictures become one.
     assert float(found["diversity_b"]) == pytest.approx(0, abs=1e-4)
 

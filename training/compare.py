@@ -97,7 +97,9 @@ def _common_size_px(first: Contender, second: Contender) -> int:
 
 
 def _read_subject(params: Params, size_px: int) -> _Subject:
-    network = load_feature_network(params.evaluate.feature_network)
+    own = params.evaluate
+    device = pick_device(own.device)
+    network = load_feature_network(own.feature_network, own.inception_weights, device)
     parts: dict[Domain, Sequence[Path]] = {}
     real: dict[Domain, Features] = {}
     for domain, _ in DIRECTIONS:

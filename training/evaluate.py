@@ -15,17 +15,15 @@ from anymus.torchlib import pick_device
 
 from .baselines import Filter, Palette, make_baselines, mean_palette, measure_palette
 from .data import find_pictures, to_signed
+from .distances import Figures, Seen, compare, stand
 from .evaluation_page import Direction, render_page
 from .features import FeatureNetwork, Features, load_feature_network
 from .kid_plot import draw_kid
-from .metrics import Sampling, fid, kid, kid_gain, kid_value, spread
 from .pair import DIRECTIONS, Domain, Pair, chunks, load_pair, read_squares, translate
 from .samples import sample_grid
 from .showcase import distance_to_targets, pick, show_groups
 from .standing import DIGITS, Standing
 from .verdict import judge
-
-Figures = dict[str, int | float | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +49,6 @@ class _Target(NamedTuple):
 
     features: Features
     palette: Palette
-
-
-class _Seen(NamedTuple):
-    """The test pictures of one domain and what became of them, all in one order."""
-
-    pictures: int
-    real: Features
-    translated: Features
-    baselines: Mapping[str, Features]
-    cycle_l1: float
-    identity_l1: float
 
 
 def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> EvaluateReport:
@@ -90,17 +77,18 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
         for side in ("a", "b")
     }
     pair = load_pair(models_dir, device)
-    network = load_feature_network(params.evaluate.feature_network)
+    own = params.evaluate
+    network = load_feature_network(own.feature_network, own.inception_weights, device)
     batch = params.evaluate.batch_size
     targets: dict[str, _Target] = {}
     for domain, _ in DIRECTIONS:
         drawn = _draw_pictures(parts[f"train{domain}"], len(parts[f"test{domain}"]), params.seed)
         targets[domain] = _know_target(drawn, pair, network, batch)
-    seen: dict[str, _Seen] = {}
+    seen: dict[str, Seen] = {}
     for source, target in DIRECTIONS:
         filters = make_baselines(targets[target].palette, is_to_drawing=target == "b")
         seen[source] = _look_at(parts[f"test{source}"], (source, pair), network, filters, batch)
-    standings = tuple(_stand(params, way, seen, targets[way[1]].features) for way in DIRECTIONS)
+    standings = tuple(stand(params, way, seen, targets[way[1]].features) for way in DIRECTIONS)
     figures: Figures = {
         "feature_network": network.name,
         "feature_sha256": network.sha256,
@@ -110,7 +98,7 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
     }
     for standing, way in zip(standings, DIRECTIONS, strict=True):
         figures |= standing.figures()
-        figures |= _compare(params, way, seen, targets[way[1]].features)
+        figures |= compare(params, way, seen, targets[way[1]].features)
     sheet = _draw_sheet(parts, pair, params.evaluate.sheet_rows)
     figures = {name: _rounded(value) for name, value in figures.items()}
     figures |= {f"verdict_{one.direction}": judge(one.direction, figures) for one in standings}
@@ -155,7 +143,7 @@ def _look_at(
     network: FeatureNetwork,
     filters: Mapping[str, Filter],
     batch_size: int,
-) -> _Seen:
+) -> Seen:
     """Translate the pictures of one domain and describe them before, after and filtered."""
     real, translated, cycle_sum, identity_sum = [], [], 0.0, 0.0
     filtered: dict[str, list[Features]] = {name: [] for name in filters}
@@ -166,7 +154,7 @@ def _look_at(
         translated.append(network.describe(some.translated))
         for name, change in filters.items():
             filtered[name].append(network.describe([change(picture) for picture in some.real]))
-    return _Seen(
+    return Seen(
         pictures=len(paths),
         real=np.concatenate(real),
         translated=np.concatenate(translated),
@@ -174,63 +162,6 @@ def _look_at(
         cycle_l1=cycle_sum / len(paths),
         identity_l1=identity_sum / len(paths),
     )
-
-
-def _stand(
-    params: Params,
-    way: tuple[Domain, Domain],
-    seen: Mapping[str, _Seen],
-    target_train: Features,
-) -> Standing:
-    """Return how one direction stands against real pictures and against every baseline."""
-    source, target = way
-    own = params.evaluate
-    sampling = Sampling(own.subset_size, own.subsets, own.resamples)
-    real, after = seen[target].real, seen[source].translated
-    cheap = {"untouched": seen[source].real, **seen[source].baselines}
-
-    def draw(name: str) -> np.random.Generator:
-        return np.random.default_rng([params.seed, ord(target), *name.encode()])
-
-    return Standing(
-        source=source,
-        target=target,
-        floor=kid(target_train, real, sampling, draw("floor")),
-        translated=kid(after, real, sampling, draw("translated")),
-        baselines={name: kid(x, real, sampling, draw(name)) for name, x in cheap.items()},
-        gains={
-            name: kid_gain(x, after, real, own.resamples, draw(f"gain over {name}"))
-            for name, x in cheap.items()
-        },
-    )
-
-
-def _compare(
-    params: Params,
-    way: tuple[Domain, Domain],
-    seen: Mapping[str, _Seen],
-    target_train: Features,
-) -> Figures:
-    """Return the other figures of one direction."""
-    source, target = way
-    before, after, real = seen[source].real, seen[source].translated, seen[target].real
-    n = min(len(after), len(real))
-    return {
-        f"is_subset_reduced_{target}": int(n // 2 < params.evaluate.subset_size),
-        f"kid_{target}_to_source": kid_value(after, before),
-        f"fid_{target}": fid(after, real),
-        f"fid_{target}_identity": fid(before, real),
-        f"fid_{target}_floor": fid(target_train, real),
-        f"fid_{target}_n": n,
-        f"diversity_{target}": _share(spread(after), spread(real)),
-        f"cycle_l1_{source}": seen[source].cycle_l1,
-        f"identity_l1_{source}": seen[source].identity_l1,
-    }
-
-
-def _share(part: float, whole: float) -> float:
-    """Return part / whole, 0 where the whole is nothing."""
-    return part / whole if whole > 0 else 0.0
 
 
 def _rounded(value: int | float | str) -> int | float | str:
@@ -259,7 +190,7 @@ def _show(
     params: Params,
     parts: Mapping[str, Sequence[Path]],
     pair: Pair,
-    seen: Mapping[str, _Seen],
+    seen: Mapping[str, Seen],
     standing: Standing,
 ) -> Direction:
     """Return what the page shows of a direction: estimates, and pictures good and bad."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -81,20 +82,32 @@ class RandomVgg:
         return np.asarray(torch.cat(parts, dim=1).sqrt().numpy(), dtype=np.float64)
 
 
-_NETWORKS = {"random_vgg": RandomVgg}
-
-
-def load_feature_network(name: str) -> FeatureNetwork:
+def load_feature_network(
+    name: str, inception_weights: str | None = None, device: torch.device | None = None
+) -> FeatureNetwork:
     """Return the feature network of that name.
 
+    Args:
+        name: `random_vgg`, which needs nothing, or `inception`.
+        inception_weights: File of Inception's weights; None: where torch-fidelity keeps them.
+        device: Where Inception runs; None: the CPU. `random_vgg` always runs on the CPU, so that
+            its figures are the same for every device.
+
     Raises:
-        ParamsError: There is none.
+        ParamsError: There is none of that name, or no weights at that path.
+        DeviceError: A library that it needs is not installed.
+        CheckpointError: The weights are damaged or not Inception's.
     """
-    if name not in _NETWORKS:
-        raise ParamsError(
-            f"evaluate.feature_network: no network {name!r}", f"one of: {', '.join(_NETWORKS)}"
-        )
-    return _NETWORKS[name]()
+    if name == "random_vgg":
+        return RandomVgg()
+    if name == "inception":
+        from .inception import Inception
+
+        path = Path(inception_weights) if inception_weights else None
+        return Inception(path, device or torch.device("cpu"))
+    raise ParamsError(
+        f"evaluate.feature_network: no network {name!r}", "one of: random_vgg, inception"
+    )
 
 
 def _draw_weights(bits: np.random.PCG64, shape: tuple[int, ...]) -> NDArray[np.float64]:

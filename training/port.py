@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from anymus.errors import CheckpointError
 
 from .networks import Discriminator, Generator, Networks, build_networks
+from .pickled import read_pickled
 
 StateDict = dict[str, Tensor]
 PortState = dict[str, StateDict]
@@ -119,14 +119,11 @@ def read_port_file(path: Path) -> PortState:
     Raises:
         CheckpointError: no such file, or none of the port's.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # unpicklers fail in many ways for hostile bytes
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise CheckpointError(
-            f"{path}: cannot be read as weights of the official port: {reason}",
-            "give a .pt file that holds genA2B, genB2A, disGA, disGB, disLA and disLB",
-        ) from error
+    content = read_pickled(
+        path,
+        "weights of the official port",
+        "give a .pt file that holds genA2B, genB2A, disGA, disGB, disLA and disLB",
+    )
     if not isinstance(content, dict) or not set(PORT_NAMES.values()) <= content.keys():
         found = (
             ", ".join(map(str, content)) if isinstance(content, dict) else type(content).__name__
