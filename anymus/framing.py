@@ -23,8 +23,13 @@ _FACE_PER_EYES = {"photo": 2.3, "manga": 2.13}
 # heads are 2.73 distances of the pupils wide (median of 373 frontal faces labelled by hand).
 _FACE_PER_BOX = {"photo": 0.91, "manga": 0.93}
 _MIN_EYE_SHARE = 0.75
-# Height of the eyes in a face's box, 0 top to 1 bottom, for faces that show less than both.
-_EYES_IN_BOX = {"photo": 0.4, "manga": 0.52}
+# Height of the eyes in a face's box, 0 top to 1 bottom, for faces that show less than both: median
+# of 690 portraits in dlib's square, and of 308 frontal faces labelled by hand.
+_EYES_IN_BOX = {"photo": 0.29, "manga": 0.52}
+# How much of a detector's box lies above the brow. dlib's square begins there; the box of a drawing
+# begins in the hair. With 0.25 the brow is 0.32 face widths above the eyes in both (medians of the
+# same faces).
+_ABOVE_BROW = {"photo": 0.0, "manga": 0.25}
 _MARGIN_PX = 4
 
 
@@ -50,6 +55,16 @@ def face_width_px(face: Face, domain: Domain) -> float:
 def box_width_px(face: Face, domain: Domain) -> float:
     """Return the width of a face from cheek to cheek in pixels, from its box alone."""
     return face.box[2] * _FACE_PER_BOX[domain]
+
+
+def face_box(face: Face, domain: Domain) -> tuple[float, float, float, float]:
+    """Return x, y, width, height in pixels of a face in the one convention of both domains.
+
+    It reaches from cheek to cheek and from brow to chin, whatever the domain's detector boxes.
+    """
+    x, y, width, height = face.box
+    own, top = box_width_px(face, domain), _ABOVE_BROW[domain] * height
+    return x + (width - own) / 2, y + top, own, height - top
 
 
 def crop_transform(face: Face, domain: Domain, framing: Framing) -> Matrix:

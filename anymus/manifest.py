@@ -40,7 +40,8 @@ class Face(BaseModel):
     box: Box = Field(description="x, y, width, height in pixels of the upright picture")
     score: float = Field(description="the detector's confidence; comparable within one detector")
     landmarks: dict[str, Point] = Field(
-        description="named points (x, y) in pixels: left_eye and right_eye as seen, nose, mouth"
+        description="named points (x, y) in pixels: left_eye and right_eye as seen, nose (its tip)"
+        " or nose_base (between the nostrils), mouth_left, mouth_right"
     )
 
 

@@ -181,14 +181,14 @@ class _FivePoints:
         )
 
     def find(self, grey: NDArray[np.uint8], x: float, y: float, side: float) -> dict[str, Point]:
-        """Return the middles of the eyes, left and right as seen, and the nose."""
+        """Return the middles of the eyes, left and right as seen, and the base of the nose."""
         left, top, right, bottom = round(x), round(y), round(x + side) - 1, round(y + side) - 1
         shape = self._predictor(grey, import_dlib().rectangle(left, top, right, bottom))
         points = [(float(part.x), float(part.y)) for part in shape.parts()]
         return {
             "left_eye": _middle(points[2], points[3]),
             "right_eye": _middle(points[0], points[1]),
-            "nose": points[4],
+            "nose_base": points[4],
         }
 
 

@@ -21,7 +21,7 @@ from anymus.manifest import (
 from anymus.params import DedupeParams, Params
 from anymus.progress import log
 
-from .groups import Groups
+from .groups import Groups, Indices, id_columns, least_of_each
 from .hashes import Prints, first_of_equals, near_fingerprints
 from .overrides import Override, Overrides, read_overrides
 
@@ -57,8 +57,9 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     rescaled picture can be aligned a little differently, and two hashes because aligned faces of
     different people are alike at 64 bits (docs/decisions/0003).
 
-    Rows stream; of each face 250 bytes are held. A face that `overrides` keeps is kept beside the
-    best of its group, a face that they drop is rejected, whatever else it is.
+    Rows stream; of each face its hashes, its place and its rank are held, 264 bytes, and while they
+    are compared about twice that (`benchmarks/memory.py`). A face that `overrides` keeps is kept
+    beside the best of its group, a face that they drop is rejected, whatever else it is.
 
     Args:
         params: All parameters; `dedupe`, `paths.overrides` and `paths.blocklist` are read.
@@ -78,8 +79,8 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     if not len(faces):
         raise DatasetError(f"no crops in {src}", f"run `anymus crop {domain}`")
     log.info("dedupe %s: %d faces", domain, len(faces))
-    groups = group_faces(faces, params.dedupe)
-    names, is_best = faces.settle(groups)
+    roots = group_faces(faces, params.dedupe)
+    names, is_best = faces.settle(roots)
     count = RowCount()
     with atomic_folder(dst) as partial:
         settled = _settle(blocklist.allowed(iter_manifest(src)), overrides, names, is_best)
@@ -87,7 +88,7 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     return DedupeReport(
         faces=len(faces),
         kept=count.kept,
-        duplicate_groups=sum(len(members) > 1 for members in groups),
+        duplicate_groups=int((np.unique(roots, return_counts=True)[1] > 1).sum()),
         reasons={name: n for name, n in count.ordered_reasons().items() if name in _OWN_REASONS},
     )
 
@@ -126,38 +127,36 @@ class Faces:
         """Return (n, 3): middle x and y and width of a face, in sizes of its picture."""
         return np.frombuffer(self._places).reshape(-1, 3)
 
-    def settle(self, groups: list[list[int]]) -> tuple[NDArray[np.bytes_], NDArray[np.bool_]]:
+    def settle(self, roots: Indices) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
         """Return for each face the id of its group, and whether it is the best of it.
 
         The best is the least enlarged (finest original), then the sharpest, then the first by id.
         """
         ids = np.frombuffer(self._ids, "V32")
         ranks = np.frombuffer(self._ranks).reshape(-1, 2)
-        names = np.empty(len(self), "V32")
-        is_best = np.zeros(len(self), bool)
-        for members in groups:
-            names[members] = min(ids[members], key=bytes)
-            is_best[min(members, key=lambda i: (*ranks[i], bytes(ids[i])))] = True
-        return names, is_best
+        columns = id_columns(ids)
+        names = ids[least_of_each(roots, *columns)]
+        best = least_of_each(roots, ranks[:, 0], ranks[:, 1], *columns)
+        return names, best == np.arange(len(best))
 
 
-def group_faces(faces: Faces, params: DedupeParams) -> list[list[int]]:
-    """Return the groups of duplicate faces, each a sorted list of indices."""
+def group_faces(faces: Faces, params: DedupeParams) -> Indices:
+    """Return for each face the first of its group of duplicates (n,)."""
     groups = Groups(len(faces))
     for one, other, _ in near_fingerprints(faces.prints.words(), params):
         groups.join_all(one, other)
     words = faces.parent_prints.words()
     first, kind = first_of_equals(words.reshape(len(words), -1))
-    of_picture = _split_by_kind(kind, len(first))
+    of_picture = _Kinds(kind, len(first))
     places = faces.places()
-    for indices in of_picture:  # equal pictures, or one and the same
-        _join_alike(groups, places, indices)
+    for picture in of_picture.crowded():  # equal pictures, or one and the same
+        _join_alike(groups, places, of_picture[picture])
     for one, other, is_mirrored in near_fingerprints(words[first], params):
         for left, right, flip in zip(one.tolist(), other.tolist(), is_mirrored, strict=True):
             ours, theirs = of_picture[left], of_picture[right]
             i, j = np.nonzero(_lie_alike(places[ours][:, None], places[theirs][None], flip))
             groups.join_all(ours[i], theirs[j])
-    return groups.members()
+    return groups.roots()
 
 
 def _join_alike(groups: Groups, places: NDArray[np.float64], indices: NDArray[np.int64]) -> None:
@@ -173,10 +172,20 @@ def _join_alike(groups: Groups, places: NDArray[np.float64], indices: NDArray[np
             frontier += found.tolist()
 
 
-def _split_by_kind(kind: NDArray[np.int64], kinds: int) -> list[NDArray[np.int64]]:
-    """Return for each kind the places where it stands."""
-    order = np.argsort(kind, kind="stable")
-    return np.split(order, np.searchsorted(kind[order], np.arange(1, kinds)))
+class _Kinds:
+    """The places where each kind stands."""
+
+    def __init__(self, kind: Indices, kinds: int) -> None:
+        self._order = np.argsort(kind, kind="stable")
+        self._starts = np.searchsorted(kind[self._order], np.arange(kinds + 1))
+
+    def __getitem__(self, kind: int) -> Indices:
+        return self._order[self._starts[kind] : self._starts[kind + 1]]
+
+    def crowded(self) -> list[int]:
+        """Return the kinds that stand in more than one place."""
+        kinds: list[int] = np.flatnonzero(np.diff(self._starts) > 1).tolist()
+        return kinds
 
 
 def _lie_alike(
@@ -217,7 +226,7 @@ def _is_in_play(row: ImageRecord, overrides: Overrides) -> bool:
 def _settle(
     rows: Iterable[ImageRecord],
     overrides: Overrides,
-    names: NDArray[np.bytes_],
+    names: NDArray[np.void],
     is_best: NDArray[np.bool_],
 ) -> Iterator[ImageRecord]:
     """Yield the rows with their groups and what became of them."""

@@ -1,14 +1,18 @@
 """Groups: disjoint sets over 0..n-1, joined pair by pair."""
 
+from array import array
+
 import numpy as np
 from numpy.typing import NDArray
 
+Indices = NDArray[np.int64]
+
 
 class Groups:
-    """Disjoint sets with path halving; the smallest index stands for its set."""
+    """Disjoint sets with path halving, in eight bytes an index; the smallest stands for its set."""
 
     def __init__(self, count: int) -> None:
-        self._parent = list(range(count))
+        self._parent = array("q", range(count))
 
     def find(self, index: int) -> int:
         """Return the smallest index of the set that holds `index`."""
@@ -23,14 +27,29 @@ class Groups:
         first, second = self.find(one), self.find(other)
         self._parent[max(first, second)] = min(first, second)
 
-    def join_all(self, ones: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+    def join_all(self, ones: Indices, others: Indices) -> None:
         """Unite the sets of many pairs of indices."""
         for one, other in zip(ones.tolist(), others.tolist(), strict=True):
             self.join(one, other)
 
-    def members(self) -> list[list[int]]:
-        """Return all sets, each sorted, in the order of their smallest index."""
-        sets: dict[int, list[int]] = {}
-        for index in range(len(self._parent)):
-            sets.setdefault(self.find(index), []).append(index)
-        return list(sets.values())
+    def roots(self) -> Indices:
+        """Return for each index the smallest of its set."""
+        roots = np.array(self._parent, np.int64)
+        while not np.array_equal(above := roots[roots], roots):
+            roots = above
+        return roots
+
+
+def least_of_each(roots: Indices, *columns: NDArray[np.generic]) -> Indices:
+    """Return for each index the member of its set that is least by the columns, the first first."""
+    order = np.lexsort((*reversed(columns), roots))
+    starts = np.flatnonzero(np.diff(roots[order], prepend=-1))
+    least = np.empty(len(roots), np.int64)
+    least[order] = np.repeat(order[starts], np.diff(starts, append=len(roots)))
+    return least
+
+
+def id_columns(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], ...]:
+    """Return SHA-256 ids (n,) of 32 bytes as four columns that sort as they do."""
+    words = ids.view(">u8").reshape(-1, 4).astype(np.uint64)
+    return tuple(words.T)

@@ -69,7 +69,6 @@ def _is_in_text(glyphs: Boxes) -> NDArray[np.bool_]:
     )
     groups = Groups(len(glyphs))
     groups.join_all(*np.nonzero(is_near))
-    is_text = np.zeros(len(glyphs), bool)
-    for members in groups.members():
-        is_text[members] = len(members) >= _LEAST_GLYPHS
-    return is_text
+    roots = groups.roots()
+    sizes = np.bincount(roots, minlength=len(roots))
+    return np.asarray(sizes[roots] >= _LEAST_GLYPHS)

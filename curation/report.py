@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from anymus.errors import DatasetError
 from anymus.files import write_text
@@ -24,16 +25,25 @@ from .survey import FIGURE_FACES, Sample, Survey, survey
 
 _PLOT_COLUMNS = 4
 _COLOURS = {"photo": "#d1495b", "manga": "#2e4057"}
-_LABELS = {
+_FRAMING = {
     "eye_line": "height of the eyes, share of the side",
-    "eye_distance": "distance of the eyes, share of the side",
+    "eye_share": "distance of the eyes, share of the side",
+    "face_share": "width of the face by its box, share of the side",
+    "head_room": "space above the brow, share of the side",
     "roll_deg": "head roll taken out, degrees",
-    "outside_share": "share outside the picture",
+    "turn": "turn to the right, distances of the eyes",
+    "yaw_deg": "yaw, degrees to the right",
+    "pitch_deg": "pitch, degrees upwards",
+    "outside_share": "share of the crop outside the picture",
+    "face_outside_share": "share of the face outside the picture",
     "upscale": "enlargement of the face, times",
+}
+_QUALITY = {
     "sharpness": "sharpness, log10 of the variance",
     "brightness": "brightness, 0-255",
     "contrast": "contrast, 0-255",
     "saturation": "colour saturation, 0-255",
+    "lettering_share": "share that lettering covers",
 }
 
 
@@ -196,41 +206,62 @@ def _tiles(
 
 def _plot_figures(surveys: Mapping[Domain, Survey]) -> list[Plot]:
     """Return the histograms of every figure, both domains in one frame each."""
-    names = {name for found in surveys.values() for name in found.figures}
-    ordered = [name for name in _LABELS if name in names] + sorted(names - set(_LABELS))
-    if not ordered:
-        return []
-    lines = -(-len(ordered) // _PLOT_COLUMNS)
-    figure = Figure(figsize=(13, 2.5 * lines), layout="constrained")
+    known = {name for found in surveys.values() for name in found.figures}
+    seen = max(min(found.kept.total, FIGURE_FACES) for found in surveys.values())
+    note = (
+        f"share of the kept faces (of at most {seen} a domain); under each how much of the two"
+        " histograms is common to both"
+    )
+    groups = (("Framing of both domains", _FRAMING), ("Quality of both domains", _QUALITY))
+    plots = []
+    for title, labels in groups:
+        shown = {name: label for name, label in labels.items() if name in known}
+        if shown:
+            plots.append(Plot(title, note, data_url("png", _draw_histograms(shown, surveys))))
+    return plots
+
+
+def _draw_histograms(labels: Mapping[str, str], surveys: Mapping[Domain, Survey]) -> bytes:
+    lines = -(-len(labels) // _PLOT_COLUMNS)
+    figure = Figure(figsize=(13, 2.6 * lines), layout="constrained")
     axes = figure.subplots(lines, _PLOT_COLUMNS, squeeze=False).ravel()
-    for axis in axes[len(ordered) :]:
+    for axis in axes[len(labels) :]:
         axis.set_visible(False)
-    for axis, name in zip(axes, ordered, strict=False):
-        _draw_histogram(
-            axis, name, {d: found.figures.get(name, []) for d, found in surveys.items()}
-        )
+    for axis, (name, label) in zip(axes, labels.items(), strict=False):
+        values = {
+            domain: np.asarray(found.figures[name], np.float64)
+            for domain, found in surveys.items()
+            if name in found.figures
+        }
+        if name == "sharpness":
+            values = {domain: np.log10(1 + found) for domain, found in values.items()}
+        _draw_histogram(axis, label, values)
     axes[0].legend(fontsize=8)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    seen = max(min(found.kept.total, FIGURE_FACES) for found in surveys.values())
-    note = f"share of the kept faces (of at most {seen} a domain); the nearer the two, the better"
-    return [Plot("Framing and quality of both domains", note, data_url("png", buffer.getvalue()))]
+    return buffer.getvalue()
 
 
-def _draw_histogram(axis: Any, name: str, values: Mapping[Domain, list[float]]) -> None:
-    shown = {d: np.asarray(found, np.float64) for d, found in values.items()}
-    if name == "sharpness":
-        shown = {d: np.log10(1 + found) for d, found in shown.items()}
-    every = np.concatenate(list(shown.values()))
-    low, high = np.quantile(every, (0.002, 0.998)) if len(every) else (0.0, 1.0)
+def _draw_histogram(axis: Any, label: str, values: Mapping[Domain, NDArray[np.float64]]) -> None:
+    every = np.concatenate(list(values.values()))
+    low, high = np.quantile(every, (0.002, 0.998))
     if high - low < 1e-3 * max(1.0, abs(high)):  # one value: leave room around it
         low, high = low - 0.01 * max(1.0, abs(low)), high + 0.01 * max(1.0, abs(high))
     edges = np.linspace(low, high, 25)
-    for domain, found in shown.items():
-        weights = np.full(len(found), 1 / max(1, len(found)))
-        clipped = np.clip(found, low, high)
-        axis.hist(clipped, edges, weights=weights, alpha=0.6, color=_COLOURS[domain], label=domain)
-    axis.set_xlabel(_LABELS.get(name, name.replace("_", " ")), fontsize=8)
+    shares = []
+    for domain, found in values.items():
+        weights = np.full(len(found), 1 / len(found))
+        share, _, _ = axis.hist(
+            np.clip(found, low, high),
+            edges,
+            weights=weights,
+            alpha=0.6,
+            color=_COLOURS[domain],
+            label=domain,
+        )
+        shares.append(share)
+    common = f"{np.minimum(*shares).sum():.0%} common" if len(shares) == 2 else f"{domain} only"
+    axis.set_xlabel(f"{label}\n{common}", fontsize=8)
     axis.tick_params(labelsize=7)
     axis.locator_params(axis="x", nbins=5)
     axis.set_yticks([])

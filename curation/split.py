@@ -27,7 +27,7 @@ from anymus.params import Params
 from anymus.progress import track
 from anymus.shards import PictureStore, choose_shards, count_shards
 
-from .groups import Groups
+from .groups import Groups, Indices, id_columns, least_of_each
 from .overrides import Overrides, read_overrides, report_unknown
 
 SIDE_OF_DOMAIN: dict[Domain, str] = {"photo": "A", "manga": "B"}
@@ -63,8 +63,8 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
     """Write `dst/{trainA,trainB,testA,testB}/*.png` and `dst/manifest.jsonl`.
 
     Faces of one duplicate group, of one picture, and of one value of every `split.group_by` field
-    stay together. A group's side is a hash of the seed and its name, so a group stays where it is
-    when others come or go; `overrides` may move it.
+    stay together, those of both domains. A group's side is a hash of the seed and its name, so a
+    group stays where it is when others come or go; `overrides` may move it.
 
     Rows stream; of each face some 100 bytes are held. With more faces than `shards.above` the parts
     are tar shards.
@@ -81,12 +81,12 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
         AnymusError: A group lies on both sides.
     """
     overrides = read_overrides(Path(params.paths.overrides))
-    sides = {domain: Sides(params, src / domain, overrides) for domain in DOMAINS}
-    counts = _count_parts(sides)
+    sides = Sides(params, src, overrides)
+    counts = sides.counts()
     _require_enough(counts, params)
     total = sum(counts.values())
     is_sharded = choose_shards(total, params.shards.above, params.shards.pictures) > 0
-    rows = heapq.merge(*(sides[d].rows() for d in DOMAINS), key=order_of)
+    rows = heapq.merge(*(sides.rows(domain) for domain in DOMAINS), key=order_of)
     leaks = LeakCount()
     with atomic_folder(dst) as partial, ExitStack() as stack:
         stores = {}
@@ -101,60 +101,89 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
     unknown = report_unknown(overrides, _known_ids(src)) if overrides else []
     return SplitReport(
         counts=counts,
-        groups=sum(side.groups for side in sides.values()),
+        groups=sides.groups,
         leaks=0,
-        moved=sum(side.moved for side in sides.values()),
+        moved=sides.moved,
         unknown_overrides=len(unknown),
     )
 
 
 class Sides:
-    """Which side every kept face of a domain is on, in the order of its manifest.
+    """Which side every kept face is on, photos first, each domain in the order of its manifest.
 
     Attributes:
         groups: Number of groups.
         moved: Groups that overrides put on another side than their draw.
     """
 
-    def __init__(self, params: Params, folder: Path, overrides: Overrides) -> None:
-        self._folder = folder
+    def __init__(self, params: Params, src: Path, overrides: Overrides) -> None:
+        self._src = src
         self._blocklist = load_blocklist(Path(params.paths.blocklist))
+        self._spans: dict[Domain, tuple[int, int]] = {}
         kinds = (*_KINDS, *params.split.group_by)
         values = [array("Q") for _ in kinds]
         ids = bytearray()
         wishes: dict[int, str] = {}
-        for index, row in enumerate(self._faces()):
-            for kind, column in zip(kinds, values, strict=True):
-                column.append(_digest(kind, getattr(row, kind)))
-            ids += bytes.fromhex(row.group or row.id)
-            if row.id in overrides and overrides[row.id].side:
-                wishes[index] = row.id
-        self._names = np.frombuffer(bytes(ids), "V32").copy()
-        members = _join_equals(len(self._names), values)
-        self.groups = len(members)
-        self.is_test = np.zeros(len(self._names), bool)
-        self.moved = 0
-        for group in members:
-            name = min(self._names[group], key=bytes)
-            drawn = _draw(params.seed, bytes(name).hex()) < params.split.test_share
-            wish = _wish_of([wishes[index] for index in group if index in wishes], overrides)
-            self._names[group] = name
-            self.is_test[group] = drawn if wish is None else wish == "test"
-            self.moved += wish is not None and drawn != (wish == "test")
+        for domain in DOMAINS:
+            start = len(ids) // 32
+            for index, row in enumerate(self._faces(domain), start):
+                for kind, column in zip(kinds, values, strict=True):
+                    column.append(_digest(kind, getattr(row, kind)))
+                ids += bytes.fromhex(row.group or row.id)
+                if row.id in overrides and overrides[row.id].side:
+                    wishes[index] = row.id
+            self._spans[domain] = (start, len(ids) // 32)
+        own = np.frombuffer(ids, "V32")
+        roots = _join_equals(len(own), values)
+        self._names = own[least_of_each(roots, *id_columns(own))]
+        self.is_test, self.groups, self.moved = _choose_sides(
+            params, roots, self._names, wishes, overrides
+        )
 
-    def _faces(self) -> Iterator[ImageRecord]:
-        return self._blocklist.allowed(iter_kept(self._folder))
+    def _faces(self, domain: Domain) -> Iterator[ImageRecord]:
+        return self._blocklist.allowed(iter_kept(self._src / domain))
 
-    def rows(self) -> Iterator[ImageRecord]:
-        """Yield the kept rows with their group and side; `file` is the path from here."""
-        for index, row in enumerate(self._faces()):
+    def rows(self, domain: Domain) -> Iterator[ImageRecord]:
+        """Yield the kept rows of a domain with group and side; `file` is the path from here."""
+        for index, row in enumerate(self._faces(domain), self._spans[domain][0]):
             yield row.model_copy(
                 update={
                     "group": bytes(self._names[index]).hex(),
                     "split": "test" if self.is_test[index] else "train",
-                    "file": str(self._folder / str(row.file)),
+                    "file": str(self._src / domain / str(row.file)),
                 }
             )
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of faces of each part."""
+        counts = dict.fromkeys(PARTS, 0)
+        for domain, (start, stop) in self._spans.items():
+            tests = int(self.is_test[start:stop].sum())
+            counts[_part_of(domain, is_test=True)] = tests
+            counts[_part_of(domain, is_test=False)] = stop - start - tests
+        return counts
+
+
+def _choose_sides(
+    params: Params,
+    roots: Indices,
+    names: NDArray[np.void],
+    wishes: Mapping[int, str],
+    overrides: Overrides,
+) -> tuple[NDArray[np.bool_], int, int]:
+    """Return which faces go to test, the number of groups, and of those that were moved."""
+    wishes_of: dict[int, list[str]] = {}
+    for index, identity in wishes.items():
+        wishes_of.setdefault(int(roots[index]), []).append(identity)
+    heads = np.unique(roots)
+    is_test = np.zeros(len(roots), bool)
+    moved = 0
+    for head in heads.tolist():
+        drawn = _draw(params.seed, bytes(names[head]).hex()) < params.split.test_share
+        wish = _wish_of(wishes_of.get(head, []), overrides)
+        is_test[head] = drawn if wish is None else wish == "test"
+        moved += wish is not None and drawn != (wish == "test")
+    return is_test[roots], len(heads), moved
 
 
 class LeakCount:
@@ -184,15 +213,15 @@ class LeakCount:
         return leaks
 
 
-def _join_equals(count: int, columns: list["array[int]"]) -> list[list[int]]:
-    """Return the sets of indices that hang together by equal values of any column; 0 is none."""
+def _join_equals(count: int, columns: list["array[int]"]) -> Indices:
+    """Return the first of each index's set: those with equal values of any column; 0 is none."""
     groups = Groups(count)
     for column in columns:
         values = _as_array(column)
         order = np.argsort(values, kind="stable")
         is_same = (values[order][1:] == values[order][:-1]) & (values[order][1:] > 0)
         groups.join_all(order[:-1][is_same], order[1:][is_same])
-    return groups.members()
+    return groups.roots()
 
 
 def _as_array(column: "array[int]") -> NDArray[np.uint64]:
@@ -238,14 +267,6 @@ def _draw(seed: int, group: str) -> float:
     """Return a number in [0, 1) that depends on the seed and the group's name alone."""
     digest = hashlib.sha256(f"{seed}:{group}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def _count_parts(sides: Mapping[Domain, Sides]) -> dict[str, int]:
-    counts = dict.fromkeys(PARTS, 0)
-    for domain, side in sides.items():
-        for is_test in (False, True):
-            counts[_part_of(domain, is_test=is_test)] = int((side.is_test == is_test).sum())
-    return counts
 
 
 def _require_enough(counts: Mapping[str, int], params: Params) -> None:

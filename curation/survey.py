@@ -1,15 +1,18 @@
 """Survey: one pass over the manifests of a domain for all that the report and the card say of it.
 
-What is held does not grow with the data: counts, the first rows of each kind, and the figures of
-the first faces. Manifests are sorted by hashes, so the first rows are a random sample, the same at
-every run.
+What is held hardly grows with the data: counts, the first rows of each kind, the figures of the
+first faces, and eight bytes a near-duplicate. Manifests are sorted by hashes, so the first rows are
+a random sample, the same at every run.
 """
 
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+
+import numpy as np
 
 from anymus.manifest import Domain, ImageRecord, RowCount, iter_manifest
 from anymus.params import Params
@@ -86,11 +89,11 @@ def survey(params: Params, domain: Domain, overrides: Overrides) -> Survey:
         if row.id in overrides:
             found.known.add(row.id)
     seen = found.unique if unique.is_dir() else RowCount()
-    twin_names: dict[str, int] = {}
+    groups = _TwinGroups(tiles // 2)
     for row in seen.watch(_rows(unique if unique.is_dir() else faces)):
-        _look_at_face(found, row, tiles, twin_names)
-    found.twin_groups = len(twin_names)
-    _collect_twins(found, unique, set(list(twin_names)[: tiles // 2]))
+        _look_at_face(found, row, tiles, groups)
+    found.twin_groups = groups.count()
+    _collect_twins(found, unique, groups.first)
     _find_sides(found, Path(paths.dataset))
     return found
 
@@ -99,10 +102,27 @@ def _rows(folder: Path) -> Iterator[ImageRecord]:
     return iter_manifest(folder) if folder.is_dir() else iter(())
 
 
-def _look_at_face(found: Survey, row: ImageRecord, tiles: int, twin_names: dict[str, int]) -> None:
+class _TwinGroups:
+    """The groups of near-duplicates: the names of the first, and of each row eight bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.first: set[str] = set()
+        self._most = most
+        self._digests = array("Q")
+
+    def add(self, group: str) -> None:
+        if len(self.first) < self._most:
+            self.first.add(group)
+        self._digests.append(int(group[:16], 16))
+
+    def count(self) -> int:
+        return len(np.unique(np.array(self._digests, np.uint64)))
+
+
+def _look_at_face(found: Survey, row: ImageRecord, tiles: int, groups: _TwinGroups) -> None:
     if row.reason == "near_duplicate":
         if row.group is not None:
-            twin_names[row.group] = 1
+            groups.add(row.group)
     elif not row.is_kept:
         if row.parent is not None:
             found.rejected[row.reason or "unknown"].add(row, tiles)
@@ -113,19 +133,8 @@ def _look_at_face(found: Survey, row: ImageRecord, tiles: int, twin_names: dict[
         is_told_apart = author in found.authors or len(found.authors) < _MOST_KEYS
         found.authors[author if is_told_apart else "others"] += 1
         if found.kept.total <= FIGURE_FACES:
-            for name, value in figures_of(row).items():
+            for name, value in (row.quality or {}).items():
                 found.figures[name].append(value)
-
-
-def figures_of(row: ImageRecord) -> dict[str, float]:
-    """Return the quality figures of a face, and where its eyes lie in shares of the crop's side."""
-    figures = dict(row.quality or {})
-    points = row.landmarks or {}
-    if row.width_px and {"left_eye", "right_eye"} <= points.keys():
-        (x1, y1), (x2, y2) = points["left_eye"], points["right_eye"]
-        figures["eye_line"] = (y1 + y2) / 2 / row.width_px
-        figures["eye_distance"] = abs(x2 - x1) / row.width_px
-    return figures
 
 
 def _collect_twins(found: Survey, unique: Path, names: set[str]) -> None:

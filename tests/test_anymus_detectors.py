@@ -66,6 +66,12 @@ def test_what_both_looks_saw_is_one_face_the_better_one() -> None:
     assert merge([_sight(0, 10, 1), _sight(20, 10, 2)]) == [_sight(20, 10, 2), _sight(0, 10, 1)]
 
 
+def test_of_a_crowd_the_largest_faces_are_taken() -> None:
+    crowd = [_sight(10.0 + 400 * index, 40.0 + index, 1.0) for index in range(45)]
+    found = _look(Scripted({0: crowd}), max_faces=40, second_look_share=0.0)
+    assert found == tuple(range(84, 44, -1))
+
+
 def test_overlap_is_intersection_over_union() -> None:
     box = np.array([0.0, 0.0, 10.0, 10.0])
     others = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [10, 0, 10, 10], [2, 2, 5, 4]], np.float64)

@@ -49,6 +49,16 @@ def test_members_are_read_by_path_like_files(tmp_path: Path) -> None:
         read_stored(tmp_path / "a.tar" / "no")
 
 
+def test_the_index_finds_members_in_any_order_and_keeps_theirs(tmp_path: Path) -> None:
+    members = [(f"{n * 7 % 50:03d}.png", bytes([n]) * n) for n in range(50)] + [("é", b"x")]
+    write_shard(tmp_path / "a.tar", members)
+    index = read_index(tmp_path / "a.tar")
+    assert list(index) == [name for name, _ in members]
+    assert all(read_stored(tmp_path / "a.tar" / name) == content for name, content in members)
+    assert "nix" not in index
+    assert index.get("") is None
+
+
 def test_a_changed_archive_is_read_anew(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", MEMBERS)
     assert len(read_index(tmp_path / "a.tar")) == 3

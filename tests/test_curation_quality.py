@@ -1,12 +1,14 @@
 """The figures of a crop say what was done to it, and the limits name the first thing wrong."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 
 from anymus.drawing.manga import draw_bust
 from anymus.drawing.photo import draw_portrait
-from anymus.framing import Framing, crop_transform, cut
+from anymus.framing import Framing, crop_transform, cut, face_box
 from anymus.images import RgbU8
 from anymus.manifest import Domain, Face
 from anymus.params import Params
@@ -63,11 +65,42 @@ def test_a_turned_head_is_told_by_its_nose_or_its_box() -> None:
     eyes = {"left_eye": (80.0, 100.0), "right_eye": (120.0, 100.0)}
     right = Face(box=(60, 60, 80, 80), score=1, landmarks=eyes | {"nose": (120.0, 115.0)})
     assert _figures(picture, right)["turn"] == pytest.approx(0.5)
-    boxed = Face(box=(40, 60, 80, 80), score=1, landmarks=eyes)
-    assert _figures(picture, boxed)["turn"] == pytest.approx(-0.5)
+    boxed = Face(box=(40, 60, 80, 80), score=1, landmarks=eyes)  # its eyes are right of its middle
+    assert _figures(picture, boxed)["turn"] == pytest.approx(0.5)
+    assert {"yaw_deg", "pitch_deg"}.isdisjoint(_figures(picture, boxed))
     blind = _figures(picture, Face(box=(40, 60, 80, 80), score=1, landmarks={}))
     assert "turn" not in blind
     assert "eye_line" not in blind
+
+
+@pytest.mark.parametrize("yaw_deg", [-40.0, 0.0, 25.0])
+@pytest.mark.parametrize("pitch_deg", [-20.0, 0.0, 15.0])
+@pytest.mark.parametrize("name", ["nose", "nose_base"])
+def test_yaw_and_pitch_are_those_of_a_head_seen_from_afar(
+    yaw_deg: float, pitch_deg: float, name: str
+) -> None:
+    below, before = {"nose_base": (0.75, 0.38), "nose": (0.57, 0.5)}[name]
+    head = np.array([[-0.5, 0, 0], [0.5, 0, 0], [0, below, before]])  # right, down, to the viewer
+    yaw, pitch = math.radians(yaw_deg), math.radians(pitch_deg)
+    y = head[:, 1] * math.cos(pitch) - head[:, 2] * math.sin(pitch)
+    z = head[:, 1] * math.sin(pitch) + head[:, 2] * math.cos(pitch)
+    x = head[:, 0] * math.cos(yaw) + z * math.sin(yaw)
+    points = {
+        point: (100 + 80 * float(u), 100 + 80 * float(v))
+        for point, u, v in zip(("left_eye", "right_eye", name), x, y, strict=True)
+    }
+    picture = np.full((240, 240, 3), 128, np.uint8)
+    found = _figures(picture, Face(box=(40, 40, 140, 140), score=1, landmarks=points))
+    assert found["yaw_deg"] == pytest.approx(yaw_deg, abs=0.5)
+    assert found["pitch_deg"] == pytest.approx(pitch_deg, abs=0.5)
+
+
+def test_a_box_is_brow_to_chin_in_both_domains() -> None:
+    """dlib's square begins at the brow, the box of a drawing in the hair."""
+    photo = face_box(Face(box=(50, 50, 100, 100), score=1, landmarks={}), "photo")
+    drawing = face_box(Face(box=(50, 50, 100, 112), score=1, landmarks={}), "manga")
+    assert photo == pytest.approx((54.5, 50, 91, 100))
+    assert drawing == pytest.approx((53.5, 78, 93, 84))
 
 
 GOOD = {

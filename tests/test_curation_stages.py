@@ -165,13 +165,18 @@ def test_split_is_stable_when_faces_are_taken_away(
     assert all(before[face] == part for face, part in after.items())
 
 
-def test_two_workers_and_another_run_give_the_same_bytes(
+def test_four_workers_another_order_and_another_run_give_the_same_bytes(
     project: tuple[Params, Path], tmp_path: Path
 ) -> None:
     params, root = project
-    engine = params.engine.model_copy(update={"workers": 2})
+    engine = params.engine.model_copy(update={"workers": 4, "batch_size": 3})
     parallel = params.model_copy(update={"engine": engine})
     shutil.copytree(root / "raw", tmp_path / "raw")
+    manifest = tmp_path / "raw" / "photo" / "manifest.jsonl"
+    lines = manifest.read_text(encoding="utf-8").splitlines(keepends=True)
+    shuffled = [lines[index] for index in np.random.default_rng(3).permutation(len(lines))]
+    assert shuffled != lines
+    manifest.write_text("".join(shuffled), encoding="utf-8")
     detect(parallel, "photo", tmp_path / "raw" / "photo", tmp_path / "detected" / "photo")
     crop(parallel, "photo", tmp_path / "detected" / "photo", tmp_path / "faces" / "photo")
     dedupe(parallel, "photo", tmp_path / "faces" / "photo", tmp_path / "unique" / "photo")
@@ -241,6 +246,71 @@ def test_empty_input_says_what_to_run(params: Params, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_each_stage_names_itself_when_nothing_comes_in_or_nothing_is_left(
+    params: Params, tmp_path: Path
+) -> None:
+    for domain in ("photo", "manga"):
+        write_manifest(tmp_path / "empty" / domain, [])
+    with pytest.raises(DatasetError, match="no picture with a face"):
+        crop(params, "photo", tmp_path / "empty" / "photo", tmp_path / "out")
+    with pytest.raises(DatasetError, match="no crops in"):
+        dedupe(params, "photo", tmp_path / "empty" / "photo", tmp_path / "out")
+    with pytest.raises(
+        DatasetError, match=r"split: 0 faces in trainA, fewer than split\.min_train"
+    ):
+        split(params, tmp_path / "empty", tmp_path / "out")
+    src = tmp_path / "detected"
+    src.mkdir()
+    picture = draw_portrait(np.random.default_rng(5))
+    tiny = Face(box=(100, 100, 12, 12), score=1.0, landmarks={})
+    row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
+    write_manifest(src, [row.model_copy(update={"faces": (tiny,)})])
+    with pytest.raises(DatasetError, match=r"no usable face in .*: \{'too_small': 1\}"):
+        crop(params, "photo", src, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_picture_goes_through_the_stages(params: Params, tmp_path: Path) -> None:
+    src = tmp_path / "detected"
+    src.mkdir()
+    picture = draw_portrait(np.random.default_rng(5))
+    truth = picture.faces[0]
+    row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
+    face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    write_manifest(src, [row.model_copy(update={"faces": (face,)})])
+    assert crop(params, "photo", src, tmp_path / "faces").crops == 1
+    assert dedupe(params, "photo", tmp_path / "faces", tmp_path / "unique" / "photo").kept == 1
+    write_manifest(tmp_path / "unique" / "manga", [])
+    with pytest.raises(DatasetError, match=r"split: [01] faces in (train|test)[AB], fewer than"):
+        split(params, tmp_path / "unique", tmp_path / "out")
+
+
+def test_what_one_picture_gives_both_domains_stays_on_one_side(
+    project: tuple[Params, Path], tmp_path: Path
+) -> None:
+    """A page may be collected twice: its faces must not be train here and test there."""
+    params, root = project
+    found = {d: read_manifest(root / "unique" / d) for d in ("photo", "manga")}
+    before = {row.id: row.split for row in read_manifest(root / "dataset")}
+    photo = next(row for row in found["photo"] if row.is_kept and before[row.id] == "train")
+    drawn = next(row for row in found["manga"] if row.is_kept and before[row.id] == "test")
+    for domain, rows in found.items():
+        moved = [row.relocated(root / "unique" / domain, tmp_path / domain) for row in rows]
+        shared = [
+            row.model_copy(update={"parent": photo.parent}) if row.id == drawn.id else row
+            for row in moved
+        ]
+        write_manifest(tmp_path / domain, shared)
+    split(params, tmp_path, tmp_path / "out")
+    after = {row.id: row for row in read_manifest(tmp_path / "out")}
+    assert after[photo.id].split == after[drawn.id].split
+    assert (
+        after[photo.id].group == after[drawn.id].group == min(photo.group or "", drawn.group or "")
+    )
+    others = set(before) - {photo.id, drawn.id}
+    assert all(after[face].split == before[face] for face in others)
+
+
 def test_a_pile_of_broken_pictures_fails_detect(params: Params, tmp_path: Path) -> None:
     folder = tmp_path / "raw"
     folder.mkdir()
@@ -285,11 +355,36 @@ def test_a_small_or_cut_face_is_a_row_with_its_reason(params: Params, tmp_path: 
     }
 
 
-def _faces(rows: list[ImageRecord]) -> Faces:
+def test_a_face_at_the_border_is_filled_up_by_its_mirror_picture(
+    params: Params, tmp_path: Path
+) -> None:
+    src = tmp_path / "detected"
+    src.mkdir()
+    portrait = draw_portrait(np.random.default_rng(5))
+    truth, side = portrait.faces[0], portrait.rgb_u8.shape[1]
+    left = truth.box[0] - truth.box[2] // 6  # the crop reaches beyond, the face does not
+    picture = np.ascontiguousarray(portrait.rgb_u8[:, left:])
+    points = {name: (x - left, y) for name, (x, y) in truth.landmarks.items()}
+    face = Face(box=(truth.box[0] - left, *truth.box[1:]), score=1.0, landmarks=points)
+    row = _store(src, "photo", images.encode_png(picture), "http://x")
+    write_manifest(src, [row.model_copy(update={"faces": (face,)})])
+    assert crop(params, "photo", src, tmp_path / "faces").crops == 1
+    (made,) = read_manifest(tmp_path / "faces")
+    assert made.quality is not None
+    assert 0 < made.quality["outside_share"] <= params.crop.max_outside_share
+    crop_u8 = images.read_rgb(tmp_path / "faces" / str(made.file)).astype(int)
+    outside_px = round(made.quality["outside_share"] * crop_u8.shape[1])
+    assert 4 < outside_px < side
+    strip = crop_u8[:, outside_px - 4 : outside_px + 4]
+    assert np.abs(strip - strip[:, ::-1]).mean() < 6  # mirrored at the border, not smeared or black
+
+
+def _groups_of(rows: list[ImageRecord], params: Params) -> list[list[int]]:
     faces = Faces()
     for row in rows:
         faces.append(row)
-    return faces
+    roots = group_faces(faces, params.dedupe)
+    return [np.flatnonzero(roots == root).tolist() for root in np.unique(roots)]
 
 
 def test_grouping_does_not_depend_on_the_order(params: Params) -> None:
@@ -310,10 +405,10 @@ def test_grouping_does_not_depend_on_the_order(params: Params) -> None:
         )
         for index, print_ in enumerate(prints)
     ]
-    groups = group_faces(_faces(rows), params.dedupe)
+    groups = _groups_of(rows, params)
     assert [group for group in groups if len(group) > 1] == [[n, n + 8] for n in range(4)]
     order = generator.permutation(len(prints)).tolist()
-    shuffled = group_faces(_faces([rows[index] for index in order]), params.dedupe)
+    shuffled = _groups_of([rows[index] for index in order], params)
     assert sorted(sorted(order[i] for i in group) for group in shuffled) == sorted(groups)
 
 
@@ -342,7 +437,7 @@ def test_two_faces_of_copied_pictures_are_paired_by_place(
             )
             for x in order
         ]
-    assert group_faces(_faces(rows), params.dedupe) == [[0, 2], [1, 3]]
+    assert _groups_of(rows, params) == [[0, 2], [1, 3]]
 
 
 def test_a_fingerprint_survives_the_manifest(colourful: np.ndarray) -> None:
