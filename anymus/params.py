@@ -114,6 +114,11 @@ class ScrapeParams(Section):
         description="whether you have read, and keep, what a recipe's api.offered_at says: the"
         " API's own address may then be asked where robots.txt keeps crawlers out"
     )
+    queue: str | None = Field(
+        pattern=r"^rediss?://.+",
+        description="URL of a Redis server through which several crawlers share one crawl;"
+        " null: this machine crawls alone",
+    )
     delay_s: float = Field(
         ge=1,
         le=3600,

@@ -53,14 +53,14 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
     if fault.text is None:
         for answer in spider.give_up():
             spider.recorder.record(answer)
-    reason, url = spider.start_failure or (None, None)
+    reason, _, url = (spider.tally.read("start_failure") or "").partition(" ")
     return CrawlOutcome(
         ending=_name_ending(crawler, spider, fault.text),
         detail=fault.text or spider.mismatch or "",
-        pages=spider.pages,
+        pages=spider.tally.count("pages"),
         fetched=spider.fetched,
-        start_failure=reason,
-        start_url=url,
+        start_failure=reason or None,
+        start_url=url or None,
     )
 
 
@@ -113,7 +113,7 @@ def _name_ending(crawler: Crawler, spider: SourceSpider, fault: str | None) -> E
         return "failed"
     if spider.mismatch:
         return "mismatch"
-    if reason == "closespider_timeout" or spider.is_over_budget:
+    if reason == "closespider_timeout" or spider.tally.read("over_budget"):
         return "over_budget"
     return "complete" if reason == "finished" else "failed"
 

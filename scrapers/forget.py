@@ -20,7 +20,7 @@ from anymus.shards import find_shard, iter_members, write_shard
 
 from .page import PAGE_NAME, write_page
 from .page_cache import forget_pages
-from .state import PAGES_NAME, STORE_NAME, iter_entries, state_folder, write_entries
+from .state import STORE_NAME, iter_entries, state_folder, write_entries
 
 _SHA256 = re.compile(r"^[0-9a-f]{64}$")
 _STORED = re.compile(r"^[0-9a-f]{64}\.[a-z]+$")
@@ -198,7 +198,8 @@ def _forget_in_state(state: Path, target: _Target, *, is_dry: bool) -> tuple[int
         path.unlink()
     write_entries(state, (entry for entry in entries if not target.means(entry.row)))
     pages = {url for row in gone for url in (row.page_url, row.url, row.asked_url) if url}
-    forget_pages(state / PAGES_NAME, pages)
+    for path in state.glob("pages*.sqlite"):
+        forget_pages(path, pages)
     return len(files), len(gone)
 
 

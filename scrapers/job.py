@@ -22,6 +22,14 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Sharing(Message):
+    """How a crawler takes part in a crawl that others share."""
+
+    url: str = Field(description="the Redis server")
+    worker: str = Field(description="name of this crawler, which no other has")
+    machine: str = Field(description="name of its machine, as part of a file name")
+
+
 class CrawlJob(Message):
     """All that a crawl process has to know."""
 
@@ -32,6 +40,7 @@ class CrawlJob(Message):
     blocklist: str | None = Field(default=None, description="absolute path of the blocklist")
     run: str = Field(description="id of the run that the rows belong to")
     base_url: str | None = Field(description="where the demo site answers in this run")
+    sharing: Sharing | None = Field(default=None, description="null: this process crawls alone")
     is_dry: bool = Field(default=False, description="pages are read, pictures are only listed")
     is_refresh: bool = Field(default=False, description="ask whether what is known has changed")
 
@@ -39,6 +48,12 @@ class CrawlJob(Message):
         """Return the URL as it is recorded: the demo site's changing port is left out."""
         if self.base_url and url.startswith(self.base_url):
             return PUBLIC_DEMO_URL + url[len(self.base_url) :]
+        return url
+
+    def local_url(self, url: str) -> str:
+        """Return the URL that `public_url` recorded, as it is asked for in this run."""
+        if self.base_url and url.startswith(PUBLIC_DEMO_URL):
+            return self.base_url + url[len(PUBLIC_DEMO_URL) :]
         return url
 
     @property
@@ -55,6 +70,9 @@ class CrawlProgress(Message):
     pictures: int
     rejected: int
     size_bytes: int = Field(default=0, description="bytes of the pictures kept")
+    waiting: int | None = Field(
+        default=None, description="requests of a shared crawl that are not done yet"
+    )
 
 
 class Note(Message):

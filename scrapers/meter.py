@@ -31,10 +31,11 @@ class Meter:
     def describe(self, progress: CrawlProgress) -> str:
         """Return the progress in words."""
         seconds = max(time.monotonic() - self._began, 0.001)
+        waiting = "" if progress.waiting is None else f", {progress.waiting} waiting for any of us"
         return (
             f"{progress.pages} pages, {progress.pictures} pictures "
             f"({progress.size_bytes / 1e6:.1f} MB), {progress.rejected} refused, "
-            f"{progress.pictures / seconds:.1f} a second"
+            f"{progress.pictures / seconds:.1f} a second{waiting}"
         )
 
 

@@ -69,8 +69,7 @@ class BudgetMiddleware:
     """Counts the bytes that came over the network, and ends the fetching when they are spent."""
 
     def __init__(self, crawler: Crawler) -> None:
-        self._crawler = crawler
-        self._left = crawler.spider.job.limits.max_bytes  # type: ignore[union-attr]
+        self._spider: Any = crawler.spider
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "BudgetMiddleware":
@@ -83,14 +82,14 @@ class BudgetMiddleware:
         Raises:
             RefusedRequestError: The budget of bytes is spent.
         """
-        if self._left <= 0:
-            self._crawler.spider.is_over_budget = True  # type: ignore[union-attr]
+        if self._spider.tally.count("bytes") >= self._spider.job.limits.max_bytes:
+            self._spider.mark_over_budget()
             raise RefusedRequestError("over_budget")
 
     def process_response(self, request: Request, response: Response) -> Response:
         """Return the response after its bytes were counted."""
         if "cached" not in response.flags:
-            self._left -= len(response.body)
+            self._spider.tally.add("bytes", len(response.body))
         return response
 
 
@@ -103,7 +102,10 @@ class BackOffMiddleware:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._max_pause_s = crawler.spider.job.limits.max_pause_s  # type: ignore[union-attr]
+        spider: Any = crawler.spider
+        self._shared = spider.shared
+        self._pace = spider.site_pace
+        self._max_pause_s = spider.job.limits.max_pause_s
         self._until: dict[str, float] = {}
         self._strikes: dict[str, int] = {}
         self._delays: dict[str, float] = {}
@@ -123,7 +125,7 @@ class BackOffMiddleware:
             RefusedRequestError: The host asked for a pause that is too long: `rate_limited`.
         """
         key = self._downloader.get_slot_key(request)
-        if key in self._resting:
+        if key in self._resting or (self._shared and self._shared.is_resting(key)):
             raise RefusedRequestError("rate_limited")
         while (left_s := self._until.get(key, 0.0) - time.monotonic()) > 0:
             await asyncio.sleep(left_s)
@@ -142,6 +144,8 @@ class BackOffMiddleware:
         pause_s = _FIRST_PAUSE_S * 2 ** (strikes - 1) if asked_s is None else asked_s
         if pause_s > self._max_pause_s:
             self._resting.add(key)
+            if self._shared is not None:
+                self._shared.rest(key)
             text = f"{key} asks for a pause of {pause_s:.0f} s: it is left alone in this run"
             send("note", Note(text=text))
         else:
@@ -155,6 +159,8 @@ class BackOffMiddleware:
     def _pause(self, key: str, request: Request, pause_s: float) -> None:
         """Hold what waits in the slot, too: it counts its delay from when it last sent."""
         self._until[key] = max(self._until.get(key, 0.0), time.monotonic() + pause_s)
+        if self._pace is not None:
+            self._pace.pause(key, pause_s)
         slot = self._downloader.slots.get(key)
         if slot is None:
             return

@@ -6,11 +6,11 @@ from scrapy.crawler import Crawler
 
 from .job import CrawlProgress
 from .recorder import Recorder
-from .spiders.answers import Answer
+from .spiders.answers import Answer, Done
 
 
 class StorePipeline:
-    """Records every answer, and counts."""
+    """Records every answer, and counts. What could not be recorded is not done."""
 
     def __init__(self, crawler: Crawler) -> None:
         spider: Any = crawler.spider
@@ -19,6 +19,7 @@ class StorePipeline:
         self._kept = 0
         self._rejected = 0
         self._size_bytes = 0
+        self._is_broken = False
         spider.progress = self.progress
 
     @classmethod
@@ -26,9 +27,18 @@ class StorePipeline:
         """Return the pipeline of a crawl."""
         return cls(crawler)
 
-    def process_item(self, item: Answer) -> Answer:
-        """Store the picture and write its row."""
-        row = self._recorder.record(item)
+    def process_item(self, item: Answer | Done) -> Answer | Done:
+        """Store the picture and write its row; after the last of a shared request, let it go."""
+        if isinstance(item, Done):
+            if not self._is_broken:
+                self._spider.shared.finish(item.token)
+            return item
+        try:
+            row = self._recorder.record(item)
+        except BaseException:
+            self._is_broken = True
+            raise
+        self._spider.tally.add("kept", int(row.is_kept))
         self._kept += row.is_kept
         self._rejected += not row.is_kept
         self._size_bytes += (row.size_bytes or 0) if row.is_kept else 0
@@ -41,4 +51,5 @@ class StorePipeline:
             pictures=self._kept,
             rejected=self._rejected,
             size_bytes=self._size_bytes,
+            waiting=self._spider.tally.waiting(),
         )

@@ -49,6 +49,8 @@ class Recorder:
             return row.reject(answer.reason)
         if answer.known is not None:
             return self._take_known(answer.known.row, row)
+        if self._blocklist.blocks(row):  # since a shared crawl's queue took it
+            return row.reject("blocked")
         try:
             facts = check_picture(answer.body, self._job.limits, WEB_FORMATS)
             sha256, file = store_picture(answer.body, facts, self._store, self._blocklist)

@@ -5,20 +5,21 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from anymus.errors import AnymusError, DatasetError, ParamsError, PolicyError
-from anymus.files import atomic_folder, sha256_bytes
+from anymus.files import atomic_folder, sha256_bytes, sha256_file
 from anymus.manifest import ImageRecord
 from anymus.params import Params
 from anymus.progress import log
 
-from .job import DRY_RUN_NAME, CrawlJob, CrawlOutcome, CrawlProgress, Note
+from .job import DRY_RUN_NAME, CrawlJob, CrawlOutcome, CrawlProgress, Note, Sharing
 from .meter import Meter, measure
 from .report import ScrapeReport, finish, is_chosen, require_own_folder
+from .shared import SharedCrawl, join_run, machine_name, name_worker, open_shared, public_name
 from .sites import Recipe, load_recipe
 from .state import CrawlState, Entry, open_state
 
@@ -36,6 +37,9 @@ def scrape(
     so that a crawl that was stopped, or killed, goes on where it was, and a finished one asks for
     no picture again. The demo site is started and stopped for its recipes.
 
+    With `scrape.queue` the crawl is shared with all others that name the same queue and recipe:
+    `dst` then holds what this one fetched, or, where several fill the same folder, what they did.
+
     Args:
         params: All parameters; `scrape`, `seed`, `engine` and `paths.blocklist` are used.
         site: The name of a shipped recipe, the path of a recipe ending in .yaml, or a recipe.
@@ -46,17 +50,21 @@ def scrape(
         ParamsError: The site is unknown, the contact is malformed, or `dst` holds other things.
         PolicyError: The contact is missing, or the owner's rules forbid the start page.
         DatasetError: The pages do not match the recipe, or no picture was kept.
-        AnymusError: Another crawl fills `dst`, the demo site's port is in use, the disk is full, or
-            too many pictures are unusable.
+        AnymusError: Another crawl fills `dst`, the demo site's port is in use, the disk is full,
+            the queue does not answer, or too many pictures are unusable.
     """
     recipe = prepare_recipe(params, site)
     require_own_folder(dst)
-    with _prepare(params, recipe, dst, is_refresh=is_refresh) as (state, job):
+    with _prepare(params, recipe, dst, is_refresh=is_refresh) as (state, job, shared):
         outcome = _crawl(job)
+        is_over = shared is None or shared.end(params.scrape.cache_s)
         _require_success(recipe, outcome)
-        with atomic_folder(dst) as partial:
+        with state.writing(), atomic_folder(dst) as partial:
+            rows = state.rows_of(job.run)
+            if shared is not None:
+                _require_share(recipe, rows, shared)
             report = finish(
-                state.rows_of(job.run),
+                rows,
                 state.store,
                 partial,
                 dst,
@@ -67,7 +75,8 @@ def scrape(
                 is_complete=outcome.ending == "complete",
                 fetched=outcome.fetched,
             )
-        state.end_run()
+            if is_over:
+                state.end_run()
         return report
 
 
@@ -82,7 +91,7 @@ def dry_run(params: Params, site: str | Recipe, dst: Path) -> list[ImageRecord]:
     """
     recipe = prepare_recipe(params, site)
     require_own_folder(dst)
-    with _prepare(params, recipe, dst, is_dry=True) as (state, job):
+    with _prepare(params, recipe, dst, is_dry=True) as (state, job, _):
         path = state.folder / DRY_RUN_NAME
         path.unlink(missing_ok=True)
         outcome = _crawl(job)
@@ -141,17 +150,25 @@ def hint_of_refusal(recipe: Recipe, reason: str) -> str:
 @contextmanager
 def _prepare(
     params: Params, recipe: Recipe, dst: Path, *, is_dry: bool = False, is_refresh: bool = False
-) -> Iterator[tuple[CrawlState, CrawlJob]]:
-    """Give the crawl's state and job, with its demo site running if it has one."""
+) -> Iterator[tuple[CrawlState, CrawlJob, SharedCrawl | None]]:
+    """Give the crawl's state and job, with its demo site running if it has one.
+
+    The third is the crawl that others share, if `scrape.queue` says so; a dry run goes alone.
+    """
     user_agent = build_user_agent(recipe, params.scrape.contact)
     if not recipe.is_demo and urllib.request.getproxies():
         log.warning("the proxy of the environment is not used: addresses are checked when dialled")
+    queue = None if is_dry else params.scrape.queue
     with (
-        open_state(dst, _state_key(params, recipe)) as state,
+        open_shared(queue) if queue else nullcontext() as client,
+        open_state(dst, _state_key(params, recipe), is_shared=queue is not None) as state,
         site_of(params, recipe) as base_url,
     ):
-        what = sha256_bytes(recipe.model_dump_json().encode())
-        run, is_resumed = ("dry", False) if is_dry else state.begin_run(what)
+        what = _name_crawl(recipe)
+        shared = _join(params, client, what, is_refresh=is_refresh) if queue else None
+        run, is_resumed = (
+            ("dry", False) if is_dry else state.begin_run(what, shared.run if shared else None)
+        )
         if is_resumed:
             log.info("%s: going on where the last run stopped", recipe.name)
         blocklist = Path(params.paths.blocklist)
@@ -165,9 +182,42 @@ def _prepare(
                 blocklist=str(blocklist.absolute()),
                 run=run,
                 base_url=base_url,
+                sharing=_describe(shared, queue),
                 is_dry=is_dry,
                 is_refresh=is_refresh,
             ),
+            shared,
+        )
+
+
+def _join(params: Params, client: Any, what: str, *, is_refresh: bool) -> SharedCrawl:
+    """Join the crawl that goes on in the queue, or begin it; a refresh finds none that is over."""
+    run = join_run(client, what, kept_s=0.0 if is_refresh else params.scrape.cache_s)
+    shared = SharedCrawl(client, run, name_worker())
+    log.info("the crawl is shared at %s", public_name(params.scrape.queue or ""))
+    return shared
+
+
+def _describe(shared: SharedCrawl | None, queue: str | None) -> Sharing | None:
+    if shared is None or queue is None:
+        return None
+    return Sharing(url=queue, worker=shared.worker, machine=machine_name())
+
+
+def _name_crawl(recipe: Recipe) -> str:
+    """Return what names a crawl, on every machine: its recipe, and of a list what is in it."""
+    if recipe.list is not None:
+        recipe = recipe.model_copy(update={"list": sha256_file(Path(recipe.list))})
+    return sha256_bytes(recipe.model_dump_json().encode())
+
+
+def _require_share(recipe: Recipe, rows: list[ImageRecord], shared: SharedCrawl) -> None:
+    """Say so if others have fetched all pictures of a shared crawl."""
+    if not any(row.is_kept for row in rows) and shared.count("kept"):
+        raise DatasetError(
+            f"{recipe.name}: all {shared.count('kept')} pictures are with the other crawlers",
+            "gather their folders: anymus scrape folder PARENT --domain"
+            f" {recipe.domain}; --refresh begins a new crawl",
         )
 
 

@@ -7,6 +7,17 @@ from .state import PAGES_NAME
 
 MAX_REDIRECTS = 5
 MIN_DELAY_S = 1.0
+_MIDDLEWARES: dict[str, int | None] = {
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapers.addresses.AddressMiddleware": 50,
+    "scrapers.middlewares.OptOutMiddleware": 60,
+    "scrapers.robots.RobotsMiddleware": 100,
+    "scrapers.middlewares.DryRunMiddleware": 120,
+    "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry
+    "scrapers.middlewares.BackOffMiddleware": 570,  # and so does this
+    "scrapers.middlewares.BudgetMiddleware": 880,  # what comes from the cache is free
+}
 
 
 def build_settings(job: CrawlJob) -> dict[str, object]:
@@ -18,6 +29,7 @@ def build_settings(job: CrawlJob) -> dict[str, object]:
         **_guards(),
         **_cache(job),
         **_components(),
+        **(_sharing() if job.sharing else {}),
     }
 
 
@@ -42,10 +54,23 @@ def _pace(job: CrawlJob) -> dict[str, object]:
 def _cache(job: CrawlJob) -> dict[str, object]:
     return {
         "HTTPCACHE_ENABLED": True,
-        "HTTPCACHE_DIR": str(Path(job.folder) / PAGES_NAME),
+        "HTTPCACHE_DIR": str(Path(job.folder) / _pages_name(job)),
         "HTTPCACHE_POLICY": "scrapers.page_cache.PagePolicy",
         "HTTPCACHE_STORAGE": "scrapers.page_cache.SqlitePageStorage",
         "ANYMUS_CACHE_S": 0.0 if job.is_refresh else job.limits.cache_s,
+    }
+
+
+def _pages_name(job: CrawlJob) -> str:
+    """Return the cache's file name: SQLite's files do not go with several machines on one disk."""
+    return f"pages-{job.sharing.machine}.sqlite" if job.sharing else PAGES_NAME
+
+
+def _sharing() -> dict[str, object]:
+    return {
+        "SCHEDULER": "scrapers.scheduler.SharedScheduler",
+        "DOWNLOADER_MIDDLEWARES": _MIDDLEWARES
+        | {"scrapers.scheduler.TriesMiddleware": 10, "scrapers.pace.SharedPaceMiddleware": 950},
     }
 
 
@@ -81,17 +106,8 @@ def _components() -> dict[str, object]:
         # what a redirect leads to.
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the pages
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
-        "DOWNLOADER_MIDDLEWARES": {
-            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-            "scrapers.addresses.AddressMiddleware": 50,
-            "scrapers.middlewares.OptOutMiddleware": 60,
-            "scrapers.robots.RobotsMiddleware": 100,
-            "scrapers.middlewares.DryRunMiddleware": 120,
-            "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry
-            "scrapers.middlewares.BackOffMiddleware": 570,  # and so does this
-            "scrapers.middlewares.BudgetMiddleware": 880,  # what comes from the cache is free
-        },
+        "DOWNLOADER_MIDDLEWARES": _MIDDLEWARES,
+        "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
         "SPIDER_MIDDLEWARES": {
             "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
         },

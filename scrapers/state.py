@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -27,6 +28,7 @@ STORE_NAME = "store"
 _RUN_NAME = "run.json"
 _KEY_NAME = "key"
 _LOCK_NAME = "lock"
+_WRITING_NAME = "writing"
 
 
 class Entry(BaseModel):
@@ -70,7 +72,11 @@ class Journal:
 def iter_entries(folder: Path) -> Iterator[Entry]:
     """Yield the entries of every journal of a state; a line that a kill cut off is left out."""
     for path in sorted(folder.glob("journal*.jsonl")):
-        for line in path.read_bytes().splitlines(keepends=True):
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # another crawler has just joined it to journal.jsonl, the last
+            continue
+        for line in content.splitlines(keepends=True):
             if not line.endswith(b"\n"):
                 continue
             try:
@@ -103,12 +109,13 @@ def state_folder(dst: Path) -> Path:
 
 
 @contextmanager
-def open_state(dst: Path, key: str) -> Iterator["CrawlState"]:
+def open_state(dst: Path, key: str, *, is_shared: bool = False) -> Iterator["CrawlState"]:
     """Give the state of the crawl that fills `dst`, for one command at a time.
 
     Args:
         dst: The folder that the crawl fills.
         key: What the state is good for; a state of another key is thrown away.
+        is_shared: Other crawlers of a shared crawl may work on it, too.
 
     Raises:
         AnymusError: Another command is at work on it.
@@ -116,16 +123,26 @@ def open_state(dst: Path, key: str) -> Iterator["CrawlState"]:
     folder = state_folder(dst)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK_NAME).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        state = CrawlState(folder)
+        is_alone = _lock(lock, fcntl.LOCK_EX)
+        if is_alone:
+            state.require_key(key)
+            state.sweep()
+        is_free = is_alone if not is_shared else _lock(lock, fcntl.LOCK_SH) and state.is_for(key)
+        if not is_free:
             raise AnymusError(
                 f"another command is filling {dst}", "wait for it, or give another folder with -o"
-            ) from error
-        state = CrawlState(folder)
-        state.require_key(key)
-        state.sweep()
+            )
         yield state
+
+
+def _lock(stream: IO[str], kind: int) -> bool:
+    """Take a lock, or turn the one that is held into it, if nobody else's is in the way."""
+    try:
+        fcntl.flock(stream, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class CrawlState:
@@ -135,33 +152,45 @@ class CrawlState:
         self.folder = folder
         self.store = folder / STORE_NAME
 
+    def is_for(self, key: str) -> bool:
+        """Say whether the state belongs to this key."""
+        path = self.folder / _KEY_NAME
+        return path.is_file() and path.read_text(encoding="utf-8") == key
+
     def require_key(self, key: str) -> None:
         """Throw away what belongs to another key."""
-        path = self.folder / _KEY_NAME
-        if path.is_file() and path.read_text(encoding="utf-8") == key:
+        if self.is_for(key):
             return
         for entry in self.folder.iterdir():
             if entry.is_dir():
                 shutil.rmtree(entry)
             elif entry.name != _LOCK_NAME:
                 entry.unlink()
-        write_text(path, key)
+        write_text(self.folder / _KEY_NAME, key)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let one crawler at a time write what the state holds into the folder that it fills."""
+        with (self.folder / _WRITING_NAME).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def sweep(self) -> None:
         """Remove the half files that a killed crawl left."""
         for partial in self.folder.rglob(".*.partial"):
             partial.unlink(missing_ok=True)
 
-    def begin_run(self, what: str) -> tuple[str, bool]:
+    def begin_run(self, what: str, run: str | None = None) -> tuple[str, bool]:
         """Return the id of the run that goes on, or of a new one, and whether it goes on.
 
         Args:
             what: What is crawled; an unfinished run of something else is given up.
+            run: The run of a shared crawl; another one is given up.
         """
         found = self._read_run()
-        if found.get("what") == what:
+        if found.get("what") == what and run in (None, found["run"]):
             return found["run"], True
-        run = uuid.uuid4().hex
+        run = run or uuid.uuid4().hex
         write_json(self.folder / _RUN_NAME, {"run": run, "what": what})
         return run, False
 

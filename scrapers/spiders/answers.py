@@ -1,6 +1,9 @@
 """What a spider says of each picture it saw: one answer, with its bytes or with a reason."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
 
 from scrapy.exceptions import (
     CannotResolveHostError,
@@ -15,6 +18,8 @@ from twisted.python.failure import Failure
 
 from ..refusals import RefusedRequestError
 from ..state import Entry
+
+IN_HAND_KEY = "anymus_in_hand"  # what names a request of a shared crawl in its queue
 
 _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (DownloadTimeoutError, "timeout"),
@@ -58,6 +63,26 @@ class Answer:
     fetched_at: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     known: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """Says that a request of a shared crawl has given all that it gives; it comes last."""
+
+    token: str
+
+
+def tells_when_done(parse: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Return a callback that says at its end that its request, if it has a token, is done."""
+
+    @wraps(parse)
+    def told(spider: Any, result: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
+        yield from parse(spider, result, *args, **kwargs)
+        token = result.request.meta.get(IN_HAND_KEY)
+        if token is not None:
+            yield Done(token)
+
+    return told
 
 
 def is_lasting(entry: Entry, limits_mark: str) -> bool:

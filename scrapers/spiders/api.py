@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from scrapy.http import Response
 
 from ..sites import Api, Recipe
-from .answers import Found
+from .answers import Found, tells_when_done
 from .reading import Fields
 from .source import SourceSpider
 
@@ -20,6 +20,7 @@ class ApiSpider(SourceSpider):
 
     name = "api"
 
+    @tells_when_done
     def parse_page(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield requests for the pictures and the next page of a JSON page."""
         assert self.recipe.api is not None
@@ -28,10 +29,9 @@ class ApiSpider(SourceSpider):
         except (ValueError, AttributeError):
             yield self.reject(found, "not_json")
             return
-        self.pages += 1
-        self.gallery_pages += 1
+        is_first = self.count_page(is_gallery=True) == 1
         items = read_items(data, self.recipe.api)
-        if items is None and self.gallery_pages == 1:
+        if items is None and is_first:
             self.stop_for("api.items", self.recipe.api.items, response.url)
         rows = [read_item(item, self.recipe) for item in items or []]
         self.check_fields(rows, response.url)

@@ -7,9 +7,9 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from ..opt_outs import find_opt_out_in_page
-from .answers import Answer, Found
+from .answers import Answer, Found, tells_when_done
 from .reading import Node, read_fields, read_page
-from .source import ITEM_PRIORITY, SourceSpider
+from .source import IS_COUNTED_KEY, ITEM_PRIORITY, SourceSpider
 
 
 class GallerySpider(SourceSpider):
@@ -17,20 +17,21 @@ class GallerySpider(SourceSpider):
 
     name = "gallery"
 
+    @tells_when_done
     def parse_page(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield requests for the pictures, item pages and next page of a gallery page."""
         refusal = self._open(response, found)
         if refusal:
             yield refusal
             return
-        self.gallery_pages += 1
+        is_first = self.count_page(is_gallery=True) == 1
         page = read_page(response.text, self.recipe)
         assert self.recipe.item is not None
         items = page.split(self.recipe.item)
-        if not items and self.gallery_pages == 1:
+        if not items and is_first:
             self.stop_for("item", self.recipe.item, response.url)
         if self.recipe.item_page:
-            yield from self._follow_items(items, response, self.recipe.item_page)
+            yield from self._follow_items(items, response, is_first=is_first)
         else:
             yield from self._take_items(items, response)
         link = page.find(self.recipe.next_page) if self.recipe.next_page else None
@@ -38,12 +39,14 @@ class GallerySpider(SourceSpider):
         if url is not None and self.may_follow(url):
             yield self.ask_page(url, response.url)
 
+    @tells_when_done
     def parse_item(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield the request for the picture that an item's own page shows."""
         refusal = self._open(response, found)
         if refusal:
             yield refusal
             return
+        self.count_page()
         fields = read_fields(read_page(response.text, self.recipe), self.recipe.selectors)
         self.check_fields([fields], response.url)
         url = self.join(response, fields["image"])
@@ -53,18 +56,20 @@ class GallerySpider(SourceSpider):
         yield from self.ask_picture(url, self.make_found(url, fields, response), is_counted=False)
 
     def _open(self, response: Response, found: Found) -> Answer | None:
-        """Count a page that may be read, or return why it may not."""
+        """Return why a page may not be read, or None."""
         self._waiting.pop(found.url, None)
         is_text = isinstance(response, TextResponse)
         reason = find_opt_out_in_page(response.text) if is_text else "not_html"
         if reason:
             return self.reject(found, reason)
-        self.pages += 1
         return None
 
-    def _follow_items(self, items: list[Node], response: Response, selector: str) -> Iterator[Any]:
+    def _follow_items(
+        self, items: list[Node], response: Response, *, is_first: bool
+    ) -> Iterator[Any]:
+        selector = self.recipe.item_page or ""
         links = [item.find(selector) for item in items]
-        if items and not any(links) and self.gallery_pages == 1:
+        if items and not any(links) and is_first:
             self.stop_for("item_page", selector, response.url)
         for index, link in enumerate(links):
             url = self.join(response, link)
@@ -84,6 +89,7 @@ class GallerySpider(SourceSpider):
             callback=self.parse_item,
             errback=self.fail,
             cb_kwargs={"found": found},
+            meta={IS_COUNTED_KEY: True},
             priority=ITEM_PRIORITY,
         )
 

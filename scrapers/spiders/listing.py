@@ -16,7 +16,8 @@ class ListSpider(SourceSpider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the pictures' requests and answers."""
-        self.pages = 1  # the list itself
+        if self.tally.add("lists") == 1:
+            self.count_page()  # the list itself
         for index, line in enumerate(read_urls(Path(str(self.recipe.list)))):
             url = usable_url(line.url)
             found = Found(

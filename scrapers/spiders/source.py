@@ -19,17 +19,22 @@ from twisted.python.failure import Failure
 from anymus.blocklist import REASON, load_blocklist
 
 from ..job import DEMO_FETCHED_AT, CrawlJob, CrawlProgress
+from ..pace import SitePace
 from ..page_cache import IS_PICTURE_KEY
 from ..recorder import Recorder
+from ..shared import SharedCrawl, connect
 from ..state import STORE_NAME, Entry, is_whole, read_known
-from .answers import Answer, Found, find_reason, is_lasting
+from ..tally import Tally
+from .answers import Answer, Found, find_reason, is_lasting, tells_when_done
 from .reading import Fields
 
 MAX_URL_LENGTH = 2083
 # Pictures first, then their pages, then more galleries: little waits at any time.
 PICTURE_PRIORITY = 2
 ITEM_PRIORITY = 1
+IS_COUNTED_KEY = "anymus_is_counted"  # stands for a picture of `scrape.max_pictures`
 _NOT_MODIFIED = 304
+_VALIDATORS = (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since"))
 # Response headers that a row keeps: validators, what the server called it, and the owner's word.
 _KEPT_HEADERS = (
     "content-type", "etag", "last-modified", "x-robots-tag", "tdm-reservation", "tdm-policy",
@@ -47,20 +52,21 @@ class SourceSpider(Spider):
         self.job = job
         self.recipe = job.recipe
         self.pages = 0
-        self.gallery_pages = 0
-        self.pictures = 0
         self.fetched = 0
-        self.is_over_budget = False
         self.mismatch: str | None = None
-        self.start_failure: tuple[str, str] | None = None
+        sharing = job.sharing
+        self.shared = (
+            None if sharing is None else SharedCrawl(connect(sharing.url), job.run, sharing.worker)
+        )
+        self.site_pace = self.shared and SitePace(self.shared.client)
+        self.tally: Tally | SharedCrawl = self.shared or Tally()
         self.blocklist = load_blocklist(Path(job.blocklist or ""))
-        self.recorder = Recorder(job, self.blocklist)
+        self.recorder = Recorder(job, self.blocklist, sharing.worker if sharing else None)
         self.progress = lambda: CrawlProgress(pages=0, pictures=0, rejected=0)
         self._known = read_known(Path(job.folder))
         self._store = Path(job.folder) / STORE_NAME
         self._seen: set[str] = set()
         self._waiting: dict[str, Found] = {}
-        self._has_checked_fields = False
 
     async def start(self) -> AsyncIterator[Any]:
         """Yield the start pages' requests."""
@@ -71,6 +77,7 @@ class SourceSpider(Spider):
         """Yield requests for what a page shows; each kind of source has its own."""
         raise NotImplementedError
 
+    @tells_when_done
     def parse_picture(self, response: Response, found: Found) -> Iterator[Answer]:
         """Yield the picture's bytes, or what is known of it when it has not changed."""
         self._waiting.pop(found.url, None)
@@ -86,6 +93,7 @@ class SourceSpider(Spider):
         now = DEMO_FETCHED_AT if self.recipe.is_demo else _now()
         yield Answer(found, response.url, body=response.body, fetched_at=now, headers=headers)
 
+    @tells_when_done
     def fail(self, failure: Failure) -> Iterator[Answer]:
         """Yield why a page or a picture was refused or could not be had.
 
@@ -100,11 +108,16 @@ class SourceSpider(Spider):
     def fail_start(self, failure: Failure) -> Iterator[Answer]:
         """Yield why a start page could not be read, and remember the first."""
         found: Found = failure.request.cb_kwargs["found"]  # type: ignore[attr-defined]
-        self.start_failure = self.start_failure or (find_reason(failure), found.url)
+        self.tally.note("start_failure", f"{find_reason(failure)} {found.url}")
         yield from self.fail(failure)
 
     def give_up(self) -> Iterator[Answer]:
-        """Yield an answer for each picture that was asked for and never came."""
+        """Yield an answer for each picture that was asked for and never came.
+
+        In a shared crawl they wait for another crawler.
+        """
+        if self.shared is not None:
+            return
         for found in list(self._waiting.values()):
             yield self.reject(found, "over_budget")
 
@@ -141,23 +154,36 @@ class SourceSpider(Spider):
             yield Answer(found, found.url, known=known)
             return
         self._waiting[found.url] = found
-        yield self._request_picture(url, found, known)
+        yield self._request_picture(url, found, is_counted=is_counted)
 
     def count_picture(self) -> bool:
         """Count one more picture, and say whether that is one too many."""
-        if self.pictures >= self.job.limits.max_pictures:
-            self.is_over_budget = True
+        if self.tally.count("pictures") >= self.job.limits.max_pictures:
+            self.mark_over_budget()
             return True
-        self.pictures += 1
+        self.tally.add("pictures")
         return False
+
+    def count_page(self, *, is_gallery: bool = False) -> int:
+        """Count a page that was read, and return how many galleries there were."""
+        self.pages += 1
+        self.tally.add("pages")
+        return self.tally.add("gallery_pages", int(is_gallery))
+
+    def mark_over_budget(self) -> None:
+        """Remember that a budget cut the crawl short."""
+        self.tally.note("over_budget", "yes")
 
     def may_follow(self, url: str | None) -> bool:
         """Say whether a next page is to be read."""
         if url is None or url in self._seen:
             return False
-        limits = self.job.limits
-        if self.gallery_pages >= limits.max_pages or self.pictures >= limits.max_pictures:
-            self.is_over_budget = True
+        limits, tally = self.job.limits, self.tally
+        if (
+            tally.count("gallery_pages") >= limits.max_pages
+            or tally.count("pictures") >= limits.max_pictures
+        ):
+            self.mark_over_budget()
             return False
         return True
 
@@ -196,16 +222,20 @@ class SourceSpider(Spider):
 
     def check_fields(self, rows: list[Fields], url: str) -> None:
         """Stop the crawl if the first page with pictures shows no image or no licence at all."""
-        if self._has_checked_fields or not rows:
+        if not rows or self.tally.add("checks_of_fields") > 1:
             return
-        self._has_checked_fields = True
         for name in ("image", "licence"):
             selector = getattr(self.recipe.selectors, name)
             if selector and not any(row.get(name) for row in rows):
                 self.stop_for(f"picture.{name}", selector, url)
 
     def stop_for(self, key: str, selector: str, url: str) -> None:
-        """Stop the crawl because a page no longer matches the recipe."""
+        """Stop the crawl because a page no longer matches the recipe.
+
+        Another crawler of a shared crawl will read the page, as the first, and stop, too.
+        """
+        self.tally.add("gallery_pages", -self.tally.count("gallery_pages"))
+        self.tally.add("checks_of_fields", -self.tally.count("checks_of_fields"))
         self.mismatch = f"{self.job.public_url(url)}: {key} {selector!r} finds nothing"
         raise CloseSpider("mismatch")
 
@@ -226,22 +256,29 @@ class SourceSpider(Spider):
             return entry if is_lasting(entry, self.job.limits_mark) else None
         return entry if is_whole(self._store, entry.row) else None
 
-    def _request_picture(self, url: str, found: Found, known: Entry | None) -> Request:
-        headers = {}
-        if known is not None and known.row.is_kept:
-            validators = known.row.headers or {}
-            pairs = (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since"))
-            headers = {to: validators[name] for name, to in pairs if name in validators}
-        return Request(
+    def add_validators(self, request: Request) -> None:
+        """Let a picture's request ask whether what this machine has of it has changed."""
+        known = self._find_known(request.cb_kwargs["found"].url)
+        if known is None or not known.row.is_kept:
+            return
+        validators = known.row.headers or {}
+        for name, condition in _VALIDATORS:
+            if name in validators:
+                request.headers[condition] = validators[name]
+                request.meta["handle_httpstatus_list"] = [_NOT_MODIFIED]
+
+    def _request_picture(self, url: str, found: Found, *, is_counted: bool) -> Request:
+        request = Request(
             url,
             callback=self.parse_picture,
             errback=self.fail,
             cb_kwargs={"found": found},
-            headers=headers,
-            meta={IS_PICTURE_KEY: True}
-            | ({"handle_httpstatus_list": [_NOT_MODIFIED]} if headers else {}),
+            meta={IS_PICTURE_KEY: True, IS_COUNTED_KEY: is_counted},
             priority=PICTURE_PRIORITY,
         )
+        if self.shared is None:  # else by whoever takes it from the queue
+            self.add_validators(request)
+        return request
 
 
 def usable_url(url: str) -> str | None:
