@@ -166,7 +166,9 @@ def read_robots(status: int, body: bytes) -> RobotsRules:
     """
     if status in _SERVER_ERRORS or status == _TOO_MANY_REQUESTS:
         return RobotsRules(None, "robots_unavailable")
-    text = body[:MAX_ROBOTS_BYTES].decode("utf-8-sig", "replace") if status == 200 else ""
+    if len(body) > MAX_ROBOTS_BYTES:  # what follows is left out, and so is a line cut in two
+        body = body[:MAX_ROBOTS_BYTES].rpartition(b"\n")[0]
+    text = body.decode("utf-8-sig", "replace") if status == 200 else ""
     return RobotsRules(Protego.parse(text), usage=_read_usage(text))
 
 

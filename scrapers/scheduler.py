@@ -25,7 +25,7 @@ _BEAT_S = LEASE_S / 5
 _CALLBACKS = frozenset({"parse_page", "parse_item", "parse_picture", "fail", "fail_start"})
 # What Scrapy and the spiders keep with a request that must come along.
 _CARRIED = (
-    IS_PICTURE_KEY, IS_COUNTED_KEY, "depth", "retry_times", "redirect_times", "redirect_ttl",
+    IS_PICTURE_KEY, IS_COUNTED_KEY, "retry_times", "redirect_times", "redirect_ttl",
     "redirect_urls",
 )  # fmt: skip
 

@@ -10,6 +10,8 @@ MIN_DELAY_S = 1.0
 _MIDDLEWARES: dict[str, int | None] = {
     "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
     "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
     "scrapers.addresses.AddressMiddleware": 50,
     "scrapers.middlewares.OptOutMiddleware": 60,
     "scrapers.robots.RobotsMiddleware": 100,
@@ -107,9 +109,11 @@ def _components() -> dict[str, object]:
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the pages
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "DOWNLOADER_MIDDLEWARES": _MIDDLEWARES,
+        "WARN_ON_GENERATOR_RETURN_VALUE": False,  # it reads each callback's source again and again
         "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
         "SPIDER_MIDDLEWARES": {
             "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+            "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
         },
         "ITEM_PIPELINES": {"scrapers.pipelines.StorePipeline": 100},
     }

@@ -3,6 +3,8 @@
 import contextlib
 import gzip
 import io
+import os
+import socket
 import struct
 import time
 import zlib
@@ -19,6 +21,8 @@ from anymus.images import encode_png
 from anymus.manifest import read_manifest
 from hostile import Hostile, gallery, picture, reasons
 from scrapers.report import ScrapeReport
+from scrapers.robots import MAX_ROBOTS_BYTES, read_robots
+from scrapers.state import iter_entries
 
 
 def test_burst_of_forbidden_urls_asks_for_none(
@@ -57,6 +61,126 @@ def test_robots_that_fails_forbids_everything(
     assert not (tmp_path / "raw").exists()
 
 
+def test_robots_that_does_not_come_forbids_everything(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    def keep_silent(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(3)
+        handler.close_connection = True
+
+    hostile.routes["/robots.txt"] = keep_silent
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # it does not listen: connections are refused
+        port = closed.getsockname()[1]
+        urls = f'{hostile.url}/", "http://127.0.0.1:{port}/'
+
+        with pytest.raises(PolicyError, match="robots_unavailable") as caught:
+            crawl(urls, timeout_s=1.0)
+
+    assert caught.value.exit_code == 4
+    assert set(hostile.asked) == {"/robots.txt"}
+    rows = [entry.row for entry in iter_entries(tmp_path / ".raw.crawl")]
+    assert {row.reason for row in rows} == {"robots_unavailable"}
+    assert len(rows) == 2
+
+
+def test_of_a_huge_robots_the_first_half_mebibyte_counts() -> None:
+    head = "User-agent: *\nDisallow: /in\n#"
+    filling = "-" * (MAX_ROBOTS_BYTES - len(head) - len("\nDisallow: /cut"))
+    body = f"{head}{filling}\nDisallow: /cut-off\nDisallow: /out\n".encode()
+    assert body[:MAX_ROBOTS_BYTES].endswith(b"\nDisallow: /cut")
+
+    rules = read_robots(200, body)
+
+    assert rules.find_refusal("https://a.example/in") == "robots"
+    assert rules.find_refusal("https://a.example/cut") is None
+    assert rules.find_refusal("https://a.example/out") is None
+
+
+STUB_DNS = """
+import socket, sys
+answers = {answers!r}
+
+def answer(name):
+    with open({log!r}, "a") as log:
+        log.write(f"asked {{name}}\\n")
+    given = answers.get(name, [name])
+    return given.pop(0) if len(given) > 1 else given[0]
+
+def note(event, arguments):
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        with open({log!r}, "a") as log:
+            log.write(f"dialled {{arguments[1][0]}}\\n")
+
+socket.gethostbyname = answer
+sys.addaudithook(note)
+"""
+
+
+@pytest.fixture
+def stub_dns(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Path]:
+    """Return a function that makes crawl processes resolve names so; it returns their log."""
+
+    def install(**answers: list[str]) -> Path:
+        folder = tmp_path_factory.mktemp("dns")
+        log = folder / "log.txt"
+        log.touch()
+        named = {name.replace("_", "."): given for name, given in answers.items()}
+        text = STUB_DNS.format(answers=named, log=str(log))
+        (folder / "sitecustomize.py").write_text(text)
+        paths = [str(folder), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+        return log
+
+    return install
+
+
+def test_names_of_private_addresses_are_not_dialled(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], stub_dns: Callable[..., Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    hosts = ["inner.example", "loop.example", "link.example"]
+    log = stub_dns(
+        inner_example=["10.1.2.3"], loop_example=["127.0.0.1"], link_example=["169.254.169.254"]
+    )
+    port = hostile.server.server_address[1]
+    urls = '", "'.join(f"http://{host}:{port}/" for host in hosts)
+
+    with pytest.raises(PolicyError, match="private_address"):
+        crawl(urls, domains=str(hosts), is_demo=False, contact="a@b.org")
+
+    lines = log.read_text().split("\n")
+    assert {f"asked {host}" for host in hosts} <= set(lines)
+    assert not any(line.startswith("dialled") for line in lines)
+    rows = [entry.row for entry in iter_entries(tmp_path / ".raw.crawl")]
+    assert [row.reason for row in rows] == ["private_address"] * 3
+    assert hostile.asked == []
+
+
+def test_a_name_that_changes_its_address_gains_nothing(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], stub_dns: Callable[..., Path],
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    port = hostile.server.server_address[1]
+    log = stub_dns(
+        good_example=["127.0.0.1", "10.0.0.1"],  # a demo's own addresses stand in for public ones
+        bad_example=["10.0.0.1", "127.0.0.1"],
+    )
+    hostile.image("/1.jpg", picture(1))
+    links = [f"http://good.example:{port}/0.jpg", f"http://bad.example:{port}/1.jpg"]
+    hostile.html("/", gallery(*links))
+
+    report = crawl(domains="[127.0.0.1, good.example, bad.example]")
+
+    assert report.pictures == 1
+    assert reasons(tmp_path / "raw") == {links[1]: "private_address"}
+    lines = log.read_text().split("\n")
+    assert lines.count("asked good.example") == 1  # the address checked is the address dialled
+    assert {line for line in lines if line.startswith("dialled")} == {"dialled 127.0.0.1"}
+
+
 def test_crawl_delay_is_kept(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
     hostile.redirect("/robots.txt", "/rules.txt")
     rules = b"User-agent: *\nCrawl-delay: 0.6\nDisallow: /2.jpg\n"
@@ -86,20 +210,28 @@ def test_opt_outs_are_refused(
     hostile.image("/1.jpg", picture(1), X_Robots_Tag="noai")
     hostile.image("/2.jpg", picture(2), tdm_reservation="1")
     hostile.image("/3.jpg", picture(3), X_Robots_Tag="otherbot: noai")
+    hostile.html("/", gallery("/0.jpg", "/1.jpg", "/2.jpg", "/3.jpg"))
     hostile.html(
-        "/", gallery("/0.jpg", "/1.jpg", "/2.jpg", "/3.jpg", tail="<a class=next href=/p2>")
+        "/p2",
+        gallery(
+            "/4.jpg",
+            head='<meta name="robots" content="noai">',
+        ),
     )
-    hostile.html("/p2", gallery("/4.jpg", head='<meta name="robots" content="noai">'))
-    hostile.image("/4.jpg", picture(4))
+    hostile.html("/p3", gallery("/5.jpg", head='<META content=1 name="TDM-Reservation">'))
+    for number in (4, 5):
+        hostile.image(f"/{number}.jpg", picture(number))
+    urls = [f"{hostile.url}/{name}" for name in ("", "p2", "p3")]
 
-    report = crawl()
+    report = crawl('", "'.join(urls))
 
     assert report.pictures == 2
-    assert hostile.asked_for("/4.jpg") == []
+    assert hostile.asked_for("/4.jpg", "/5.jpg") == []
     assert reasons(tmp_path / "raw", hostile.url) == {
         "/1.jpg": "opt_out_noai",
         "/2.jpg": "opt_out_tdm",
         "/p2": "opt_out_noai",
+        "/p3": "opt_out_tdm",
     }
 
 

@@ -126,7 +126,7 @@ def test_killed_crawls_lose_nothing_and_take_nothing_twice(
     assert "going on where the last run stopped" in process.communicate()[1]
     check_collection(tmp_path / "raw", hostile, paths)
     again = sum(count - 1 for path, count in Counter(hostile.asked).items() if "/img/" in path)
-    assert again <= 2 * len(marks)
+    assert again <= 4 * len(marks)  # what a crawl has in hand at most
 
 
 @pytest.mark.slow
@@ -171,21 +171,26 @@ def test_a_refresh_asks_whether_pictures_have_changed(
 ) -> None:
     build_galleries(hostile, 1, 3)
     crawl("/p0")
-    conditions = []
+    sent_bytes = []
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
-        conditions.append(handler.headers["If-None-Match"])
-        handler.send_response(304)
+        etag = f'"{handler.path[5:-4]}"'
+        body = b"" if handler.headers["If-None-Match"] == etag else picture()
+        handler.send_response(200 if body else 304)
+        if body:
+            handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
+        handler.wfile.write(body)
+        sent_bytes.append(len(body))
 
-    hostile.routes["/img/0-0.jpg"] = answer
+    hostile.routes |= {"/img/0-0.jpg": answer, "/img/0-2.jpg": answer}
     hostile.image("/img/0-1.jpg", picture(77))
     before = read_manifest(tmp_path / "raw")
 
     crawl("/p0", is_refresh=True)
 
     by_url = {row.url: row for row in read_manifest(tmp_path / "raw")}
-    assert conditions == ['"0-0"']
+    assert sent_bytes == [0, 0]  # no byte of a picture that has not changed
     changed = {row.url for row in before if by_url[row.url].id != row.id}
     assert changed == {f"{hostile.url}/img/0-1.jpg"}
     assert len(list((tmp_path / "raw").rglob("*.jpg"))) == 3

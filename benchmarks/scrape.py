@@ -1,0 +1,269 @@
+"""CPU seconds a picture: a crawl of ours beside Scrapy's own FilesPipeline, same server, same pace.
+
+python benchmarks/scrape.py --pages 200 --pictures 2000 --rounds 3
+
+The server is a local nginx; without one it is Python's http.server, and the table says so. Each
+crawl is a process of its own; its CPU time is what the system counted when it ended.
+"""
+
+import argparse
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from anymus.images import encode_jpeg, resize_rgb
+from anymus.manifest import write_manifest
+from anymus.params import load_params, read_preset
+from scrapers.report import settle
+from scrapers.scrape import scrape
+from scrapers.sites import load_recipe
+from scrapers.state import Journal, iter_entries, state_folder
+
+CONCURRENCY = 8
+DIFFERENT = 40  # drawn pictures; a comment in each file makes all bytes differ
+RECIPE = """
+name: bench
+domain: photo
+description: a local server
+licence_note: none
+terms_url: none
+is_demo: true
+start_urls: ["{url}/0.html"]
+allowed_domains: [127.0.0.1]
+pace: {{delay_s: 0.0, concurrency: {concurrency}, allowed_by: this machine}}
+item: li
+next_page: a.next::attr(href)
+picture: {{image: "img::attr(src)", title: h3, author: .by, licence: .licence}}
+"""
+NGINX = """
+{user}
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    types {{ text/html html; image/jpeg jpg; }}
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{ listen 127.0.0.1:{port}; root {root}; }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one crawl cost: CPU seconds of all its processes, and wall seconds."""
+
+    cpu_s: float
+    wall_s: float
+    pictures: int
+
+
+def fill_site(root: Path, pages: int, pictures: int) -> float:
+    """Write galleries that follow each other and their pictures; return the mean size in bytes."""
+    rng = np.random.default_rng(3)
+    drawn = []
+    for _ in range(DIFFERENT):
+        coarse = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)
+        smooth = resize_rgb(coarse, 480, 360).astype(np.int16)
+        noise = rng.integers(-11, 12, smooth.shape, dtype=np.int16)
+        drawn.append(encode_jpeg(np.clip(smooth + noise, 0, 255).astype(np.uint8)))
+    (root / "img").mkdir(parents=True)
+    sizes = []
+    for number in range(pictures):
+        picture, mark = drawn[number % DIFFERENT], f"{number:08d}".encode()
+        body = picture[:2] + b"\xff\xfe\x00\x0a" + mark + picture[2:]
+        (root / f"img/{number}.jpg").write_bytes(body)
+        sizes.append(len(body))
+    per_page = pictures // pages
+    for page in range(pages):
+        items = "".join(
+            f"<li><img src='/img/{number}.jpg'><h3>No. {number}</h3><span class=by>A. N. Other"
+            f"</span><span class=licence>CC0 1.0</span></li>"
+            for number in range(page * per_page, (page + 1) * per_page)
+        )
+        tail = f"<a class=next href='/{page + 1}.html'>next</a>" if page + 1 < pages else ""
+        (root / f"{page}.html").write_text(f"<html><body><ul>{items}</ul>{tail}</body></html>")
+    (root / "robots.txt").write_text("User-agent: *\nAllow: /\n")
+    return statistics.mean(sizes)
+
+
+@contextmanager
+def serve(root: Path, folder: Path) -> Iterator[tuple[str, str]]:
+    """Give the URL and the name of a server of `root` while the block runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    program = shutil.which("nginx")
+    if program:
+        user = "user root;" if os.geteuid() == 0 else ""
+        config = NGINX.format(user=user, folder=folder, port=port, root=root)
+        (folder / "nginx.conf").write_text(config)
+        command = [program, "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    else:
+        command = [sys.executable, "-m", "http.server", str(port), "-b", "127.0.0.1"]
+    process = subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield f"http://127.0.0.1:{port}", "nginx" if program else "http.server"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(500):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    sys.exit("the server did not start")
+
+
+def crawl_ours(url: str, folder: Path) -> None:
+    """Run a whole `scrape`: crawl, journal, manifest, page."""
+    folder.mkdir()
+    (folder / "bench.yaml").write_text(RECIPE.format(url=url, concurrency=CONCURRENCY))
+    (folder / "params.yaml").write_text(read_preset("demo"))
+    params = load_params(folder / "params.yaml", ["shards.above=1000000"])
+    scrape(params, load_recipe(str(folder / "bench.yaml")), folder / "raw")
+
+
+def crawl_stock(url: str, folder: Path) -> None:
+    """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl."""
+    from scrapy import Spider
+    from scrapy.crawler import CrawlerProcess
+
+    class Gallery(Spider):
+        name = "gallery"
+        start_urls = [f"{url}/0.html"]  # noqa: RUF012 - Scrapy's way
+
+        def parse(self, response):  # type: ignore[no-untyped-def]
+            for item in response.css("li"):
+                yield {
+                    "file_urls": [response.urljoin(item.css("img::attr(src)").get())],
+                    "title": item.css("h3::text").get(),
+                    "author": item.css(".by::text").get(),
+                    "licence": item.css(".licence::text").get(),
+                }
+            link = response.css("a.next::attr(href)").get()
+            if link:
+                yield response.follow(link, self.parse)
+
+    settings = {
+        "ITEM_PIPELINES": {"scrapy.pipelines.files.FilesPipeline": 1},
+        "FILES_STORE": str(folder / "raw"),
+        "ROBOTSTXT_OBEY": True,
+        "DOWNLOAD_DELAY": 0,
+        "CONCURRENT_REQUESTS_PER_DOMAIN": CONCURRENCY,
+        "CONCURRENT_REQUESTS": CONCURRENCY + 3,
+        "AUTOTHROTTLE_ENABLED": False,
+        "COOKIES_ENABLED": False,
+        "TELNETCONSOLE_ENABLED": False,
+        "METAREFRESH_ENABLED": False,
+        "DOWNLOAD_TIMEOUT": 60,
+        "DOWNLOAD_MAXSIZE": 33_554_432,
+        "RETRY_TIMES": 2,
+        "LOG_LEVEL": "ERROR",
+        "STATS_DUMP": False,
+    }
+    process = CrawlerProcess(settings)
+    process.crawl(Gallery)
+    process.start()
+
+
+def measure(kind: str, url: str, folder: Path) -> Cost:
+    """Return what one crawl in a new process cost."""
+    command = [sys.executable, __file__, "--crawl", kind, "--url", url, "--folder", str(folder)]
+    began = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    wall_s = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"the crawl {kind!r} ended with code {process.returncode}")
+    pictures = sum(1 for _ in (folder / "raw").rglob("*.jpg"))
+    return Cost(usage.ru_utime + usage.ru_stime, wall_s, pictures)
+
+
+def measure_manifest(folder: Path) -> float:
+    """Return the CPU seconds that the journal and the manifest of a finished crawl take."""
+    entries = list(iter_entries(state_folder(folder / "raw")))
+    again = folder / "again"
+    again.mkdir()
+    began = time.process_time()
+    journal = Journal(again / "journal.jsonl")
+    for entry in entries:
+        journal.append(entry)
+    rows = [entry.row for entry in iter_entries(again)]
+    write_manifest(again, settle(rows))
+    return time.process_time() - began
+
+
+def print_table(server: str, costs: dict[str, list[Cost]], manifest_s: list[float]) -> None:
+    """Print medians, spreads and ratios."""
+    stock = statistics.median(cost.cpu_s / cost.pictures for cost in costs["stock"])
+    print(f"server: {server}; {CONCURRENCY} requests at a time, no delay")
+    print("| crawl | pictures | CPU ms a picture | spread | wall s | of FilesPipeline |")
+    print("|---|---|---|---|---|---|")
+    for kind, title in (("stock", "Scrapy FilesPipeline"), ("ours", "anymus scrape")):
+        each = [1000 * cost.cpu_s / cost.pictures for cost in costs[kind]]
+        wall = statistics.median(cost.wall_s for cost in costs[kind])
+        median, spread = statistics.median(each), f"{min(each):.2f}-{max(each):.2f}"
+        print(
+            f"| {title} | {costs[kind][0].pictures} | {median:.2f} | {spread}"
+            f" | {wall:.1f} | {median / 1000 / stock:.2f} |"
+        )
+    shares = [part / cost.cpu_s for part, cost in zip(manifest_s, costs["ours"], strict=True)]
+    print(f"journal and manifest: {statistics.median(shares):.1%} of our CPU time")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pages", type=int, default=200)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--crawl", choices=("ours", "stock"), help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.crawl:
+        crawl = crawl_ours if options.crawl == "ours" else crawl_stock
+        crawl(options.url, options.folder)
+        return
+    costs: dict[str, list[Cost]] = {"ours": [], "stock": []}
+    manifest_s = []
+    with tempfile.TemporaryDirectory() as name:
+        base = Path(name)
+        size_bytes = fill_site(base / "site", options.pages, options.pictures)
+        print(f"{options.pictures} pictures of {size_bytes / 1000:.0f} kB on {options.pages} pages")
+        with serve(base / "site", base) as (url, server):
+            for turn in range(options.rounds):
+                for kind in ("ours", "stock") if turn % 2 else ("stock", "ours"):
+                    folder = base / f"{kind}-{turn}"
+                    costs[kind].append(measure(kind, url, folder))
+                    if kind == "ours":
+                        manifest_s.append(measure_manifest(folder))
+        print_table(server, costs, manifest_s)
+
+
+if __name__ == "__main__":
+    main()
