@@ -5,13 +5,13 @@ Everything else speaks `rgb_u8`: (H, W, 3) uint8, 0-255, RGB in sRGB, upright.
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from anymus.errors import ImageError
 from anymus.files import write_bytes
@@ -33,6 +33,7 @@ SUFFIX_OF_FORMAT = {
 }
 _ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
 _UNTIMED_FRAME_MS = 100  # what browsers show a frame for that has no duration of its own
+_ORIENTATION = 0x0112
 _SIXTEEN_BIT_MODES = ("I", "I;16", "I;16B", "I;16L")
 
 
@@ -164,24 +165,24 @@ def resize_rgb(rgb_u8: RgbU8, width_px: int, height_px: int) -> RgbU8:
     return np.asarray(image.resize((width_px, height_px), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def encode_png(rgb_u8: RgbU8) -> bytes:
-    """Return the picture as PNG bytes, the same bytes for the same pixels, without metadata."""
+def encode_png(rgb_u8: RgbU8, *, exif: bytes = b"") -> bytes:
+    """Return the picture as PNG bytes, the same bytes for the same pixels, no metadata but EXIF."""
     buffer = io.BytesIO()
-    Image.fromarray(rgb_u8).save(buffer, format="PNG", compress_level=6)
+    Image.fromarray(rgb_u8).save(buffer, format="PNG", compress_level=6, exif=exif or None)
     return buffer.getvalue()
 
 
-def encode_jpeg(rgb_u8: RgbU8, quality: int = 92) -> bytes:
-    """Return the picture as JPEG bytes at a quality of 1-95, without metadata."""
+def encode_jpeg(rgb_u8: RgbU8, quality: int = 92, *, exif: bytes = b"") -> bytes:
+    """Return the picture as JPEG bytes at a quality of 1-95, without metadata but EXIF."""
     buffer = io.BytesIO()
-    Image.fromarray(rgb_u8).save(buffer, format="JPEG", quality=quality)
+    Image.fromarray(rgb_u8).save(buffer, format="JPEG", quality=quality, exif=exif)
     return buffer.getvalue()
 
 
-def encode_webp(rgb_u8: RgbU8, quality: int = 90) -> bytes:
-    """Return the picture as WebP bytes at a quality of 1-100, without metadata."""
+def encode_webp(rgb_u8: RgbU8, quality: int = 90, *, exif: bytes = b"") -> bytes:
+    """Return the picture as WebP bytes at a quality of 1-100, without metadata but EXIF."""
     buffer = io.BytesIO()
-    Image.fromarray(rgb_u8).save(buffer, format="WEBP", quality=quality)
+    Image.fromarray(rgb_u8).save(buffer, format="WEBP", quality=quality, exif=exif)
     return buffer.getvalue()
 
 
@@ -194,8 +195,31 @@ def write_png(path: Path, rgb_u8: RgbU8) -> None:
     write_image(path, rgb_u8)
 
 
-def write_image(path: Path, rgb_u8: RgbU8) -> None:
+def read_exif(path: Path) -> bytes:
+    """Return what a picture says about how, when and where it was taken, for `write_image`.
+
+    Left out are the orientation, which belongs to the pixels as they were stored, and the small
+    copy of the picture. Empty where the picture says nothing, or nothing that can be read.
+
+    Raises:
+        ImageError: As `read_rgb`, but for the pixels.
+    """
+    with _open(_read_bytes(path), str(path)) as image:
+        try:
+            exif = image.getexif()
+            exif.pop(_ORIENTATION, None)
+            return exif.tobytes() if exif or exif.get_ifd(ExifTags.IFD.GPSInfo) else b""
+        except Exception:  # noqa: BLE001 - a broken EXIF is none
+            return b""
+
+
+def write_image(path: Path, rgb_u8: RgbU8, exif: bytes = b"") -> None:
     """Write a picture atomically in the format that the path's suffix names (png, jpg, webp).
+
+    Args:
+        path: The file.
+        rgb_u8: The picture (H, W, 3).
+        exif: What it says about itself, see `read_exif`; empty: nothing.
 
     Raises:
         ImageError: The suffix is not one of these, or the file cannot be written.
@@ -204,32 +228,7 @@ def write_image(path: Path, rgb_u8: RgbU8) -> None:
     encode = encoders.get(path.suffix.lower())
     if encode is None:
         raise ImageError(f"cannot write {path}: unknown suffix", "use .png, .jpg or .webp")
-    _write(path, encode(rgb_u8))
-
-
-def write_gif(path: Path, frames: Sequence[RgbU8], durations_ms: Sequence[int]) -> None:
-    """Write an animated GIF that loops for ever, atomically; each frame has a palette of its own.
-
-    Args:
-        path: The file to write.
-        frames: Pictures of one size, in order; at least one.
-        durations_ms: How long each is shown; GIF counts in hundredths of a second.
-
-    Raises:
-        ImageError: The file cannot be written.
-    """
-    first, *rest = (Image.fromarray(frame) for frame in frames)
-    buffer = io.BytesIO()
-    first.save(
-        buffer,
-        format="GIF",
-        save_all=True,
-        append_images=rest,
-        duration=list(durations_ms),
-        loop=0,
-        disposal=1,
-    )
-    _write(path, buffer.getvalue())
+    _write(path, encode(rgb_u8, exif=exif))
 
 
 def to_grey(rgb_u8: RgbU8) -> NDArray[np.uint8]:
@@ -296,7 +295,7 @@ def _read_orientation(image: Image.Image) -> int:
         exif.load(image.info.get("exif", b""))  # PngImageFile.getexif() would decode the pixels
     else:
         exif = image.getexif()
-    return int(exif.get(0x0112, 1))
+    return int(exif.get(_ORIENTATION, 1))
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

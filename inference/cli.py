@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from anymus.errors import ParamsError
 from anymus.options import JsonOption, print_report
 from anymus.progress import set_up_logging
 
@@ -17,6 +18,7 @@ from .options import (
     ExportFormat,
     FacesMode,
     NoFaceMode,
+    OnError,
     OutputFormat,
     PasteColour,
     Precision,
@@ -34,12 +36,20 @@ def register(app: typer.Typer) -> None:
 
 def convert_command(
     *,
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", help="A picture, or a folder of them.")
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Pictures, films, folders of them, or a quoted pattern; - is standard input.",
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Folder of the results; for a picture also a file."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Folder of the results; for a picture also a file; - is standard output.",
+        ),
     ] = Path("results"),
     weights: Annotated[
         Path | None,
@@ -59,7 +69,8 @@ def convert_command(
     faces: Annotated[
         FacesMode | None,
         typer.Option(
-            help="One picture a face, faces pasted back, or no look for faces.", show_default="crop"
+            help="One picture a face, faces pasted back, or no look for faces.",
+            show_default="crop, for films paste",
         ),
     ] = None,
     no_face: Annotated[
@@ -72,8 +83,20 @@ def convert_command(
     output_format: Annotated[
         OutputFormat | None,
         typer.Option(
-            "--format", help="Format of the results; gif keeps animations.", show_default="png"
+            "--format",
+            help="Format of the results; of a film, png, jpg and webp give a folder of frames.",
+            show_default="png, a film its own",
         ),
+    ] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Frames a second of a film's result, at most.", show_default="all, in a GIF 50"
+        ),
+    ] = None,
+    max_side: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Longer side of a film's result in pixels, at most."),
     ] = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the input to the left of each result.")
@@ -103,6 +126,15 @@ def convert_command(
         bool,
         typer.Option("--skip-existing", help="Keep results newer than their picture and weights."),
     ] = False,
+    on_error: Annotated[
+        OnError, typer.Option(help="After a picture that cannot be read: go on, or end there.")
+    ] = "continue",
+    keep_metadata: Annotated[
+        bool,
+        typer.Option(
+            "--keep-metadata", help="Keep EXIF with the place, and a film's title; else dropped."
+        ),
+    ] = False,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -118,16 +150,19 @@ def convert_command(
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
     is_json: JsonOption = False,
 ) -> None:
-    """Translate a picture, a folder of pictures or an animated GIF.
+    """Translate a picture, a film, an animated GIF, or a folder of them.
 
     Sources are never changed. Pictures that cannot be read are listed, the others are done, and the
-    exit code is 5.
+    exit code is 5. A film that was interrupted goes on where it was; --skip-existing does that for
+    a folder.
     """
-    from .convert import convert
     from .report import print_summary
+    from .streams import STREAM, convert_streams
 
     if verbose:
         set_up_logging(is_verbose=True, is_quiet=False)
+    if is_json and output == STREAM:
+        raise ParamsError("--json and -o - both write to standard output", "leave one out")
     options = ConvertOptions(
         weights=weights,
         direction=direction,
@@ -142,11 +177,15 @@ def convert_command(
         screentone_px=screentone,
         paste_colour=paste_colour,
         is_skip_existing=skip_existing,
+        on_error=on_error,
+        is_metadata_kept=keep_metadata,
+        fps=fps,
+        max_side_px=max_side,
         batch_size=batch,
         device=device,
         engine=engine,
     )
-    report = convert(source, output, options)
+    report = convert_streams(sources, output, options)
     if is_json:
         text = json.dumps(report.as_json(), indent=2, ensure_ascii=False)
         sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")

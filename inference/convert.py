@@ -2,25 +2,25 @@
 
 import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from anymus.engine import count_workers
 from anymus.errors import AnymusError, ImageError
-from anymus.framing import Matrix
-from anymus.images import RgbU8, read_frames, read_rgb, write_gif, write_image
+from anymus.files import sha256_file
+from anymus.framing import Matrix, crop_transform, cut
+from anymus.images import RgbU8, read_exif, read_rgb, write_image
 from anymus.manifest import Domain
 from anymus.progress import log, track
 from anymus.shards import find_shard
 
-from .faces import FaceFinder, centre_square, cut_face
+from .ahead import map_ahead, pool_of
+from .faces import FaceFinder, centre_square
 from .finish import Finish, Heat, finish_picture, show_heat
 from .mosaic import translate_mosaic
 from .options import ConvertOptions
@@ -29,8 +29,8 @@ from .plan import Item, Plan, plan_conversion
 from .report import ConvertReport, Done, Failed
 from .translator import Translator, find_weights, load_translator
 
-T = TypeVar("T")
-U = TypeVar("U")
+if TYPE_CHECKING:
+    from .film import Shot, Studio
 
 _SOURCE_DOMAIN: dict[str, Domain] = {"a2b": "photo", "b2a": "manga"}
 _MAX_THREADS = 4
@@ -55,21 +55,23 @@ class Prepared:
     is_without_face: bool = False
 
 
-def convert(source: Path, dst: Path, options: ConvertOptions) -> ConvertReport:
-    """Write the translations of a picture, or of all pictures below a folder, and return figures.
+def convert(source: Path | Sequence[Path], dst: Path, options: ConvertOptions) -> ConvertReport:
+    """Write the translations of pictures and films and return the figures.
 
     Sources are only read. Every result is written whole or not at all; the first result of a
     picture is written last, so that its presence says that the picture is done. A picture that
     cannot be read is reported, the others are converted: see `ConvertReport.require_success`.
+    With `on_error` stop it ends the conversion.
 
     Args:
-        source: A picture's file or a folder.
+        source: A picture, a film, a folder of them, a pattern as `holiday/**/*.jpg`, or several.
         dst: A folder, made if missing; for a single picture also the result's file.
         options: See `ConvertOptions`.
 
     Raises:
         ParamsError: The options exclude each other.
-        DatasetError: The source is missing or holds no picture.
+        DatasetError: A source is missing, or there is no picture.
+        ImageError: A picture cannot be read, and `on_error` is stop.
         CheckpointError: No usable weights, or weights of the other direction.
         DeviceError: The device or the face detector is not there.
         AnymusError: The output cannot be written to; its path is named.
@@ -79,8 +81,8 @@ def convert(source: Path, dst: Path, options: ConvertOptions) -> ConvertReport:
     weights = find_weights(options.weights, options.direction)
     translator = load_translator(weights, options.direction, options.device, options.engine)
     _make_folder(plan.folder)
-    worker = _Worker(translator, plan, options)
-    outcomes = worker.run(weights)
+    worker = _Worker(translator, plan, options, weights)
+    outcomes = worker.run()
     return ConvertReport(
         done=tuple(outcome for outcome in outcomes if isinstance(outcome, Done)),
         failed=tuple(outcome for outcome in outcomes if isinstance(outcome, Failed)),
@@ -105,12 +107,14 @@ class _Job:
 class _Worker:
     """The steps of one conversion, with what they share: prepare, translate, finish."""
 
-    def __init__(self, translator: Translator, plan: Plan, options: ConvertOptions) -> None:
+    def __init__(
+        self, translator: Translator, plan: Plan, options: ConvertOptions, weights: Path
+    ) -> None:
         self._translator = translator
+        self._weights = weights
         self._plan = plan
         self._options = options
         self._batch_size = options.batch_size or translator.batch_size
-        self._is_pasting = options.faces == "paste"
         self._finish_as = Finish(
             options.strength, options.screentone_px, options.paste_colour or "match"
         )
@@ -118,93 +122,115 @@ class _Worker:
         is_looking = not options.is_mosaic and options.faces != "whole"
         self._finder = FaceFinder(self._domain) if is_looking else None
 
-    def run(self, weights: Path) -> list[Done | Failed]:
-        """Return what became of every picture of the plan, in its order."""
-        skips = [self._options.is_skip_existing and _is_fresh(i, weights) for i in self._plan.items]
-        todo = [
-            item for item, is_skipped in zip(self._plan.items, skips, strict=True) if not is_skipped
-        ]
-        convert_all = self._films if self._plan.format == "gif" else self._pictures
-        outcomes = iter(list(track(convert_all(todo), "convert", len(todo))))
-        return [
-            Done(item.name, is_existing=True) if is_skipped else next(outcomes)
-            for item, is_skipped in zip(self._plan.items, skips, strict=True)
-        ]
+    def run(self) -> list[Done | Failed]:
+        """Return what became of every item of the plan, in its order; pictures come first."""
+        outcomes: dict[Item, Done | Failed] = {
+            item: Done(item.name, is_existing=True)
+            for item in self._plan.items
+            if self._options.is_skip_existing and _is_fresh(item, self._weights)
+        }
+        todo = [item for item in self._plan.items if item not in outcomes]
+        pictures = [item for item in todo if not item.is_film]
+        outcomes |= zip(pictures, self._pictures(pictures), strict=True)
+        films = [item for item in todo if item.is_film]
+        outcomes |= zip(films, self._films(films), strict=True)
+        return [outcomes[item] for item in self._plan.items]
 
-    def _pictures(self, items: list[Item]) -> Iterator[Done | Failed]:
-        """Yield the outcome of each picture; threads decode and write while the network works."""
+    def _pictures(self, items: list[Item]) -> list[Done | Failed]:
+        """Return the outcome of each picture; threads decode and write while the network works."""
         threads = min(_MAX_THREADS, count_workers(0))
-        with _pool(threads) as pool:
-            prepared = _map_ahead(pool, self._prepare_file, items, threads)
+        with pool_of(threads) as pool:
+            prepared = map_ahead(pool, self._prepare_file, items, threads)
             translated = self._translate(prepared)
-            yield from _map_ahead(pool, self._finish, translated, threads)
+            done = map_ahead(pool, self._finish, translated, threads)
+            return [self._noted(outcome) for outcome in track(done, "convert", len(items))]
+
+    def _noted(self, outcome: Done | Failed) -> Done | Failed:
+        """Return the outcome, if the conversion may go on after it."""
+        if isinstance(outcome, Failed) and self._options.on_error == "stop":
+            hint = "without `--on-error stop` the others are converted"
+            raise ImageError(outcome.message, hint, outcome.reason)
+        return outcome
 
     def _films(self, items: list[Item]) -> Iterator[Done | Failed]:
-        """Yield the outcome of each animation, one after the other."""
+        """Yield the outcome of each film, one after the other."""
+        if not items:
+            return
+        from .film import convert_film
+
+        studio = self._studio()
         for item in items:
             try:
-                yield self._convert_film(item)
+                yield convert_film(item, replace(studio, render=partial(self._render, item)))
             except ImageError as error:
                 if error.reason == "unwritable":
                     raise
-                yield Failed(item.name, error.reason, error.message)
+                yield self._noted(Failed(item.name, error.reason, error.message))
 
-    def _convert_film(self, item: Item) -> Done:
-        """Write one animation, frame by frame; a frame without result prolongs the one before."""
-        durations_ms: list[int] = []
+    def _studio(self) -> "Studio":
+        from .film import Studio
 
-        def prepare_frames() -> Iterator[_Job]:
-            for rgb_u8, duration_ms in read_frames(item.source):
-                durations_ms.append(duration_ms)
-                yield _Job(item, self._prepare(rgb_u8, is_frame=True))
+        options = self._options
+        is_pasting = self._finder is not None and _is_pasting(options, is_film=True)
+        shaping = replace(options, weights=None, prefix=None, format=None, is_skip_existing=False)
+        shaping = replace(shaping, on_error="continue")
+        return Studio(
+            find=None if self._finder is None else self._finder.find,
+            render=lambda _: iter(()),
+            domain=self._domain,
+            framing=self._translator.framing,
+            is_pasting=is_pasting,
+            is_skipping=not is_pasting and options.no_face == "skip",
+            is_metadata_kept=options.is_metadata_kept,
+            fps=options.fps,
+            max_side_px=options.max_side_px,
+            key=f"{sha256_file(self._weights)} {shaping}",
+        )
 
-        frames: list[RgbU8] = []
-        shown_ms: list[int] = []
-        faces = 0
-        for index, job in enumerate(self._translate(prepare_frames())):
-            assert isinstance(job.prepared, Prepared)
-            faces += len(job.prepared.matrices)
-            results = self._compose(job)
-            if results:
-                frames.append(results[0])
-                shown_ms.append(durations_ms[index])
-            elif shown_ms:
-                shown_ms[-1] += durations_ms[index]
-        if frames:
-            write_gif(item.output, frames, shown_ms)
-        files = (item.output,) if frames else ()
-        is_without_face = self._finder is not None and not faces
-        return Done(item.name, faces, len(frames), files, is_without_face)
+    def _render(self, item: Item, shots: Iterable["Shot"]) -> Iterator[RgbU8]:
+        """Yield the result of each frame of a film; threads prepare and compose."""
+        threads = min(_MAX_THREADS, count_workers(0))
+
+        def prepare(shot: "Shot") -> _Job:
+            is_pasting = _is_pasting(self._options, is_film=True)
+            return _Job(item, self._prepare(shot.read(), shot.matrices, is_pasting=is_pasting))
+
+        with pool_of(threads) as pool:
+            translated = self._translate(map_ahead(pool, prepare, shots, threads))
+            for results in map_ahead(pool, self._compose, translated, threads):
+                yield results[0]
 
     def _prepare_file(self, item: Item) -> _Job:
         try:
-            return _Job(item, self._prepare(read_rgb(item.source)))
+            rgb_u8 = read_rgb(item.source)
         except ImageError as error:
             return _Job(item, Failed(item.name, error.reason, error.message))
+        matrices = None
+        if self._finder is not None:
+            framing = self._translator.framing
+            faces = self._finder.find(rgb_u8)
+            matrices = tuple(crop_transform(face, self._domain, framing) for face in faces)
+        is_pasting = _is_pasting(self._options, is_film=False)
+        return _Job(item, self._prepare(rgb_u8, matrices, is_pasting=is_pasting and bool(matrices)))
 
-    def _prepare(self, rgb_u8: RgbU8, *, is_frame: bool = False) -> Prepared:
-        """Return what the network needs of a picture; of a frame all results have one size."""
+    def _prepare(
+        self, rgb_u8: RgbU8, matrices: tuple[Matrix, ...] | None, *, is_pasting: bool
+    ) -> Prepared:
+        """Return what the network needs of a picture whose faces lie there; None: not looked for.
+
+        A picture without a face becomes its centre square, or nothing; one to paste into stays.
+        """
         size_px = self._translator.size_px
         if self._options.is_mosaic:
             return Prepared(rgb_u8, ())
-        if self._finder is None:
+        if matrices is None:
             return Prepared(None, (centre_square(rgb_u8, size_px),))
-        faces = self._finder.find(rgb_u8)
-        if not faces:
-            if is_frame and self._is_pasting:
-                return Prepared(rgb_u8, (), is_without_face=True)
+        if not matrices and not is_pasting:
             is_kept = self._options.no_face == "whole"
-            crops = (centre_square(rgb_u8, size_px),) if is_kept else ()
-            return Prepared(None, crops, is_without_face=True)
-        if is_frame and not self._is_pasting:
-            faces = faces[:1]
-        framing = self._translator.framing
-        cuts = [cut_face(rgb_u8, face, self._domain, framing) for face in faces]
-        return Prepared(
-            rgb_u8 if self._is_pasting else None,
-            tuple(crop for crop, _ in cuts),
-            tuple(matrix for _, matrix in cuts),
-        )
+            middle = (centre_square(rgb_u8, size_px),) if is_kept else ()
+            return Prepared(None, middle, is_without_face=True)
+        crops = tuple(cut(rgb_u8, matrix, size_px) for matrix in matrices)
+        return Prepared(rgb_u8 if is_pasting else None, crops, matrices, not matrices)
 
     def _translate(self, jobs: Iterable[_Job]) -> Iterator[_Job]:
         """Yield the jobs with their crops translated, batches filled across pictures."""
@@ -260,8 +286,9 @@ class _Worker:
             return job.prepared
         results = self._compose(job)
         paths = [self._plan.path_of(job.item, number + 1) for number in range(len(results))]
+        exif = read_exif(job.item.source) if self._options.is_metadata_kept else b""
         for path, result in reversed(list(zip(paths, results, strict=True))):
-            write_image(path, result)
+            write_image(path, result, exif)
         faces = len(job.prepared.matrices)
         log.debug("%s: %d faces, %d files", job.item.name, faces, len(paths))
         return Done(job.item.name, faces, 1, tuple(paths), job.prepared.is_without_face)
@@ -287,27 +314,9 @@ def _group(jobs: Iterable[_Job], batch_size: int) -> Iterator[list[_Job]]:
         yield group
 
 
-def _map_ahead(
-    pool: ThreadPoolExecutor, function: Callable[[T], U], items: Iterable[T], depth: int
-) -> Iterator[U]:
-    """Yield `function(item)` in order, at most `depth` items ahead of the consumer."""
-    queue: deque[Future[U]] = deque()
-    for item in items:
-        queue.append(pool.submit(function, item))
-        if len(queue) > depth:
-            yield queue.popleft().result()
-    while queue:
-        yield queue.popleft().result()
-
-
-@contextmanager
-def _pool(threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Give a pool of threads; when the block is left early, what has not begun never does."""
-    pool = ThreadPoolExecutor(threads)
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+def _is_pasting(options: ConvertOptions, *, is_film: bool) -> bool:
+    """Say whether faces go back into the picture: in films also where nothing was asked for."""
+    return options.faces == "paste" or (is_film and options.faces is None)
 
 
 def _side_by_side(pictures: Sequence[RgbU8]) -> RgbU8:

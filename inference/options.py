@@ -10,20 +10,29 @@ Direction = Literal["a2b", "b2a"]
 DIRECTIONS: tuple[Direction, ...] = ("a2b", "b2a")
 FacesMode = Literal["crop", "paste", "whole"]
 NoFaceMode = Literal["whole", "skip"]
+OnError = Literal["continue", "stop"]
 PasteColour = Literal["match", "keep", "picture"]
-OutputFormat = Literal["png", "jpg", "webp", "gif"]
+OutputFormat = Literal["png", "jpg", "webp", "gif", "mp4", "mov", "mkv", "webm"]
 ExportFormat = Literal["onnx", "safetensors"]
 Precision = Literal["fp32", "fp16"]
 EngineName = Literal["auto", "torch", "opencv", "onnxruntime"]
 
 # Closer dots than these cannot be told from the pixels, wider ones from the drawing.
 MIN_SCREENTONE_PX, MAX_SCREENTONE_PX = 3.0, 64.0
+FILM_OUTPUTS: tuple[OutputFormat, ...] = ("gif", "mp4", "mov", "mkv", "webm")
+MAX_GIF_FPS = 50.0
+_MAX_FPS = 240.0
+_MIN_SIDE_PX = 16
 
 SUFFIX_OF_OUTPUT: dict[OutputFormat, str] = {
     "png": ".png",
     "jpg": ".jpg",
     "webp": ".webp",
     "gif": ".gif",
+    "mp4": ".mp4",
+    "mov": ".mov",
+    "mkv": ".mkv",
+    "webm": ".webm",
 }
 OUTPUT_OF_SUFFIX: dict[str, OutputFormat] = {
     ".png": "png",
@@ -31,7 +40,17 @@ OUTPUT_OF_SUFFIX: dict[str, OutputFormat] = {
     ".jpeg": "jpg",
     ".webp": "webp",
     ".gif": "gif",
+    ".mp4": "mp4",
+    ".mov": "mov",
+    ".mkv": "mkv",
+    ".webm": "webm",
 }
+# Left out: .ts and .mts, which are program text as often as film.
+FILM_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv"}
+    | {".3gp", ".ogv"}
+)
+ANIMATED_SUFFIXES = frozenset({".gif", ".webp", ".png"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +63,23 @@ class ConvertOptions:
         direction: a2b (photo to manga) or b2a; None: the one of the weights, a2b in a folder.
         faces: `crop` makes one aligned picture of the training size a face, `paste` puts the
             translated faces back into the full picture, `whole` takes the centre square of the
-            picture without looking for faces; None: crop.
+            picture without looking for faces; None: crop, and for films paste.
         is_mosaic: Translate the full picture in overlapping tiles instead.
         no_face: What becomes of a picture without a face: its centre square, or nothing.
         prefix: Put before every name, as `prefix-name.png`; None: nothing.
-        format: Format of the results; None: what the output's suffix says, else png.
+        format: Format of the results; None: what the output's suffix says, else png, and for a
+            film its own. A picture's format makes of a film a folder of frames.
         is_side_by_side: Put the input to the left of each result.
         has_heatmap: Put what the network looked at to the right of each result.
         strength: Share of the translation in the result, 0 to 1; the rest is the input.
         screentone_px: Distance of the dots that greys are laid in; None: greys stay.
         paste_colour: What pasted faces take on at the seam, see `inference.paste`; None: match.
         is_skip_existing: Leave results alone that are newer than their picture and the weights.
+        on_error: Whether to go on after a picture that cannot be read.
+        is_metadata_kept: Take over what a source says about itself: EXIF with the place, a film's
+            title.
+        fps: Frames a second of a film's result at most; None: those of the film, in a GIF 50.
+        max_side_px: Longer side of a film's result at most; None: as it comes.
         batch_size: Pictures in one forward pass, at least 1; None: what suits the device.
         device: auto, cpu, cuda, cuda:1 or mps.
         engine: What runs the network, see `inference.engines`; auto: what suits the device.
@@ -73,6 +98,10 @@ class ConvertOptions:
     screentone_px: float | None = None
     paste_colour: PasteColour | None = None
     is_skip_existing: bool = False
+    on_error: OnError = "continue"
+    is_metadata_kept: bool = False
+    fps: float | None = None
+    max_side_px: int | None = None
     batch_size: int | None = None
     device: str = "auto"
     engine: EngineName = "auto"
@@ -102,6 +131,14 @@ class ConvertOptions:
             )
         if self.batch_size is not None and self.batch_size < 1:
             raise ParamsError(f"--batch {self.batch_size} is less than 1", "--batch 1")
+        if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
+            raise ParamsError(
+                f"--fps {self.fps:g} is not above 0 and at most {_MAX_FPS:g}", "--fps 12"
+            )
+        if self.max_side_px is not None and self.max_side_px < _MIN_SIDE_PX:
+            raise ParamsError(
+                f"--max-side {self.max_side_px} is less than {_MIN_SIDE_PX}", "--max-side 480"
+            )
         if self.prefix is not None and not _is_name(self.prefix):
             raise ParamsError(
                 f"prefix {self.prefix!r} is not a plain name", "give a folder with -o instead"

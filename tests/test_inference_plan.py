@@ -115,7 +115,7 @@ def test_further_face_never_overwrites_a_picture(tmp_path: Path) -> None:
 def test_single_picture_names_its_result(tmp_path: Path) -> None:
     source = _touch(tmp_path, "a.jpg") / "a.jpg"
     plan = plan_conversion(source, tmp_path / "new" / "b.webp", ConvertOptions())
-    assert (plan.items[0].output, plan.format) == (tmp_path / "new" / "b.webp", "webp")
+    assert (plan.items[0].output, plan.items[0].format) == (tmp_path / "new" / "b.webp", "webp")
     plan = plan_conversion(source, tmp_path / "new", ConvertOptions(format="jpg", prefix="p"))
     assert plan.items[0].output == tmp_path / "new" / "p-a.jpg"
 

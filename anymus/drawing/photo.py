@@ -52,7 +52,7 @@ def draw_portrait(rng: np.random.Generator, width_px: int = 320, height_px: int 
     middle = width_px * (0.5 + float(rng.normal(0.0, 0.02)))
     eyes = height_px * 0.5 - unit * float(rng.uniform(0.35, 0.6))
     person = draw_lots(rng)
-    return _photograph(rng, (width_px, height_px), [(person, (middle, eyes, unit))])
+    return draw_people(rng, (width_px, height_px), [(person, (middle, eyes, unit))])
 
 
 def draw_couple(rng: np.random.Generator, width_px: int = 480, height_px: int = 360) -> Drawing:
@@ -64,7 +64,7 @@ def draw_couple(rng: np.random.Generator, width_px: int = 480, height_px: int = 
         middle = width_px * 0.5 + side * size * float(rng.uniform(100.0, 118.0))
         eyes = height_px * 0.5 - unit * float(rng.uniform(0.2, 0.9))
         sitters.append((draw_lots(rng, pose_spread=0.8), (middle, eyes, unit)))
-    return _photograph(rng, (width_px, height_px), sitters)
+    return draw_people(rng, (width_px, height_px), sitters)
 
 
 def draw_scene(rng: np.random.Generator, width_px: int = 400, height_px: int = 300) -> Drawing:
@@ -72,7 +72,7 @@ def draw_scene(rng: np.random.Generator, width_px: int = 400, height_px: int = 3
     return Drawing(_develop(scene(rng, height_px, width_px), rng), ())
 
 
-def _photograph(
+def draw_people(
     rng: np.random.Generator,
     size_px: tuple[int, int],
     sitters: list[tuple[Person, tuple[float, float, float]]],
