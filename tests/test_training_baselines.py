@@ -99,7 +99,7 @@ def _standing(**gains: Gain) -> Standing:
 @pytest.mark.parametrize(
     ("gain", "said"),
     [
-        (Gain(0.2, 0.1, 0.3), "It beats the baselines colour transfer."),
+        (Gain(0.2, 0.1, 0.3), "It beats the baseline colour transfer."),
         (Gain(0.2, -0.1, 0.3), "No difference is shown to colour transfer."),
         (Gain(-0.2, -0.3, -0.1), "It does not beat colour transfer: nearer than the translation."),
     ],

@@ -18,7 +18,15 @@ from training.compare import compare
 from training.contender import load_contender
 from training.differences import CompareReport, Difference
 from training.features import RandomVgg
-from training.metrics import bootstrap, kid_gain, kid_value, mean_within, pair_distances, spread
+from training.metrics import (
+    bootstrap,
+    cover,
+    kid_gain,
+    kid_value,
+    mean_within,
+    pair_distances,
+    spread,
+)
 from training.pair import read_squares, translate
 
 COUNTS = {"testA": 7, "testB": 9}
@@ -37,6 +45,8 @@ def test_only_an_interval_on_one_side_of_zero_is_a_difference() -> None:
         ("kid_b", -0.1, 0.3): "no difference",
         ("kid_b", 0.0, 0.3): "no difference",
         ("cycle_l1_a", -0.3, -0.1): "the second is better",
+        ("coverage_b", 0.1, 0.3): "the second is better",
+        ("coverage_b", -0.3, -0.1): "the first is better",
         ("diversity_b", 0.1, 0.3): "the second is higher",
         ("diversity_b", -0.3, -0.1): "the second is lower",
     }
@@ -117,8 +127,8 @@ def test_two_folders_are_compared_both_ways(place: Path, params: Params) -> None
     report = _compare(place, params, "one", "two")
     by_name = {one.figure: one for one in report.differences}
     assert set(by_name) == {
-        *("kid_b", "diversity_b", "cycle_l1_a", "identity_l1_a"),
-        *("kid_a", "diversity_a", "cycle_l1_b", "identity_l1_b"),
+        *("kid_b", "diversity_b", "density_b", "coverage_b", "cycle_l1_a", "identity_l1_a"),
+        *("kid_a", "diversity_a", "density_a", "coverage_a", "cycle_l1_b", "identity_l1_b"),
     }
     one = load_contender(str(place / "one"), place, torch.device("cpu"))
     paths = sorted((place / "data" / "testA").iterdir())
@@ -129,6 +139,9 @@ def test_two_folders_are_compared_both_ways(place: Path, params: Params) -> None
     assert by_name["kid_b"].first == pytest.approx(kid_value(made, targets), rel=1e-4)
     expected = spread(made) / spread(targets)
     assert by_name["diversity_b"].first == pytest.approx(expected, rel=1e-4)
+    covered = cover(made, targets)
+    assert by_name["density_b"].first == pytest.approx(covered.density)
+    assert by_name["coverage_b"].first == pytest.approx(covered.coverage)
     assert by_name["cycle_l1_a"].first == pytest.approx(np.mean(some.cycle_l1), rel=1e-4)
     again = _compare(place, params, "two", "one", dst="again")
     for found in again.differences:
@@ -148,7 +161,9 @@ def test_two_folders_are_compared_both_ways(place: Path, params: Params) -> None
 def test_of_one_direction_there_is_no_way_back(place: Path, params: Params) -> None:
     name = "generator_b2a.safetensors"
     report = _compare(place, params, f"one/{name}", "two")
-    assert [one.figure for one in report.differences] == ["kid_a", "diversity_a"]
+    assert [one.figure for one in report.differences] == [
+        "kid_a", "diversity_a", "density_a", "coverage_a",
+    ]  # fmt: skip
 
 
 def test_what_cannot_be_compared_is_named(

@@ -110,13 +110,13 @@ def test_every_baseline_is_measured_and_the_verdict_says_which_are_beaten(
     # The colours of B make noise an almost even grey that the constant model cannot match.
     assert float(found["kid_b_gain_over_colour_high"]) < 0
     assert found["beats_colour_a2b"] == 0
-    assert "It does not beat colour transfer" in str(found["verdict_a2b"])
+    assert "It does not beat colour transfer" in text
     # Lines on noise are no grey: the model is nearer than filters that draw.
     for name in ("cartoon", "stylised", "sketch"):
         assert found[f"beats_{name}_a2b"] == 1, name
         assert f"kid_a_{name}" not in found
-    assert "worse than doing nothing" in str(found["verdict_b2a"])
-    assert all(str(found[f"verdict_{way}"]) in text for way in ("a2b", "b2a"))
+    assert "Manga to photo: worse than doing nothing" in text
+    assert max(len(str(value)) for value in found.values()) == 64  # `dvc metrics diff` is readable
 
 
 def test_errors_of_content_are_those_of_the_networks(grey: tuple[Path, EvaluateReport]) -> None:

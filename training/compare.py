@@ -20,6 +20,7 @@ from .metrics import (
     Statistic,
     Weights,
     bootstrap,
+    find_inside,
     kernel_gram,
     mean_within,
     pair_distances,
@@ -104,7 +105,7 @@ def _read_subject(params: Params, size_px: int) -> _Subject:
     real: dict[Domain, Features] = {}
     for domain, _ in DIRECTIONS:
         parts[domain] = find_pictures(Path(params.paths.dataset) / f"test{domain.upper()}")
-        pieces = chunks(parts[domain], params.evaluate.batch_size)
+        pieces = chunks(parts[domain], own.batch_size)
         described = [network.describe(read_squares(some, size_px)) for some in pieces]
         real[domain] = np.concatenate(described)
     return _Subject(parts, real, network, size_px)
@@ -151,11 +152,17 @@ def _statistics(source: Domain, seen: _Seen, real: Features) -> dict[str, Statis
     gram = kernel_gram(seen.translated, real)
     among_own = pair_distances(seen.translated, seen.translated)
     among_real = pair_distances(real, real)
+    is_inside, neighbours = find_inside(seen.translated, real)
+    inside = is_inside.astype(np.float64)  # (n, m)
     figures: dict[str, Statistic] = {
         f"kid_{target}": lambda w, v: squared_mmd(gram, w, v),
         f"diversity_{target}": lambda w, v: _share(
             mean_within(among_own, w), mean_within(among_real, v)
         ),
+        f"density_{target}": lambda w, v: (
+            ((w @ inside) * v).sum(axis=1) / (neighbours * w.sum(axis=1))
+        ),
+        f"coverage_{target}": lambda w, v: ((w @ inside > 0) * v).sum(axis=1) / v.sum(axis=1),
     }
     if seen.cycle_l1:
         figures[f"cycle_l1_{source}"] = _mean_of(seen.cycle_l1)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from .standing import DIGITS, TITLES
 
 _LOWER_IS_BETTER = ("kid", "cycle_l1", "identity_l1")
-"""Beginnings of the figures of which less is better; of the others neither way is."""
+_HIGHER_IS_BETTER = ("coverage",)
+"""Beginnings of the figures of which less, or more, is better; of the others neither way is."""
 _COLUMNS = ("figure", "first", "second", "second - first", "95 % interval", "verdict")
 
 
@@ -35,9 +36,11 @@ class Difference:
         """Return which is better; neither is where the interval holds 0."""
         if self.low <= 0 <= self.high:
             return "no difference"
-        if not self.figure.startswith(_LOWER_IS_BETTER):
-            return "the second is higher" if self.low > 0 else "the second is lower"
-        return "the first is better" if self.low > 0 else "the second is better"
+        is_higher = self.low > 0
+        if not self.figure.startswith(_LOWER_IS_BETTER + _HIGHER_IS_BETTER):
+            return "the second is higher" if is_higher else "the second is lower"
+        is_better = is_higher == self.figure.startswith(_HIGHER_IS_BETTER)
+        return "the second is better" if is_better else "the first is better"
 
     def figures(self) -> dict[str, float | str]:
         """Return what is known of the figure, by name, rounded as the evaluation rounds."""

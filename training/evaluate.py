@@ -31,6 +31,7 @@ class EvaluateReport:
     """What the evaluation found: flat figures, explained in docs/evaluation.md, and two tables."""
 
     figures: Mapping[str, int | float | str]
+    """Without the verdicts, whose sentences would make `dvc metrics diff` too wide to read."""
     standings: tuple[Standing, ...]
 
     def as_metrics(self) -> Mapping[str, int | float | str]:
@@ -40,7 +41,7 @@ class EvaluateReport:
     def as_text(self) -> str:
         """Return the table of baselines of each direction, with its verdict."""
         return "\n".join(
-            f"{one.table()}  {self.figures[f'verdict_{one.direction}']}\n" for one in self.standings
+            f"{one.table()}  {judge(one.direction, self.figures)}\n" for one in self.standings
         )
 
 
@@ -101,7 +102,6 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
         figures |= compare(params, way, seen, targets[way[1]].features)
     sheet = _draw_sheet(parts, pair, params.evaluate.sheet_rows)
     figures = {name: _rounded(value) for name, value in figures.items()}
-    figures |= {f"verdict_{one.direction}": judge(one.direction, figures) for one in standings}
     report = EvaluateReport(figures, standings)
     kid_plot = draw_kid(standings)
     shown = {one.direction: _show(params, parts, pair, seen, one) for one in standings}

@@ -231,15 +231,26 @@ def cover(x: Features, real: Features) -> Cover:
     Raises:
         DatasetError: A set has fewer than two vectors.
     """
-    _require_two(x, real)
-    neighbours = min(NEIGHBOURS, len(real) - 1)
-    among = np.sort(pair_distances(real, real), axis=1)  # (m, m), each vector its own nearest
-    is_inside = pair_distances(x, real) < among[:, neighbours]  # (n, m)
+    is_inside, neighbours = find_inside(x, real)
     return Cover(
         density=float(is_inside.sum(axis=1).mean()) / neighbours,
         coverage=float(is_inside.any(axis=0).mean()),
         neighbours=neighbours,
     )
+
+
+def find_inside(x: Features, real: Features) -> tuple[NDArray[np.bool_], int]:
+    """Return which vectors lie in which real balls (n, m), and the neighbours that a ball reaches.
+
+    See `cover`.
+
+    Raises:
+        DatasetError: A set has fewer than two vectors.
+    """
+    _require_two(x, real)
+    neighbours = min(NEIGHBOURS, len(real) - 1)
+    among = np.sort(pair_distances(real, real), axis=1)  # (m, m), each vector its own nearest
+    return pair_distances(x, real) < among[:, neighbours], neighbours
 
 
 def squared_mmd(gram: Gram, w: Weights, v: Weights) -> NDArray[np.float64]:

@@ -68,7 +68,8 @@ def _judge_baselines(direction: str, figures: Figures) -> str:
         _listed([LABELS[name] for name, state in found.items() if state is wanted])
         for wanted in (True, None, False)
     )
-    said = f" It beats the baselines {beaten}." if beaten else ""
+    noun = "baselines" if " and " in beaten else "baseline"
+    said = f" It beats the {noun} {beaten}." if beaten else ""
     said += f" It does not beat {nearer}: nearer than the translation." if nearer else ""
     return said + (f" No difference is shown to {unclear}." if unclear else "")
 
