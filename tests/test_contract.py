@@ -184,3 +184,10 @@ def test_a_foreign_wing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "inference", foreign)
     with pytest.raises(anymus.errors.AnymusError, match="elsewhere"):
         build_app()
+
+
+def test_every_test_named_in_the_docs_exists() -> None:
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    for page in (ROOT / "docs").rglob("*.md"):
+        for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8")):
+            assert f"def {name}(" in tests, (page.name, name)

@@ -276,6 +276,22 @@ def test_rotated_and_transparent_input(models: Path, landscape: RgbU8, tmp_path:
     assert out["clear"] != out["upright"]
 
 
+def test_sixteen_bit_cmyk_and_grey_input(models: Path, landscape: RgbU8, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    grey = landscape[:, :, 0]
+    wide = Image.fromarray(grey.astype(np.uint16) * 257)
+    wide.save(folder / "sixteen.png")
+    Image.fromarray(grey).save(folder / "grey.png")
+    Image.fromarray(landscape).convert("CMYK").save(folder / "cmyk.tif")
+    Image.fromarray(landscape).save(folder / "rgb.tif")
+    _run(models, folder, tmp_path / "out", faces="whole", batch_size=1)
+    out = {path.stem: read_rgb(path).astype(int) for path in (tmp_path / "out").iterdir()}
+    np.testing.assert_array_equal(out["sixteen"], out["grey"])
+    assert np.abs(out["cmyk"] - out["rgb"]).mean() < 6
+    assert np.abs(out["cmyk"] - out["grey"]).mean() > 6
+
+
 def test_skip_existing_does_what_is_missing_or_outdated(models: Path, tmp_path: Path) -> None:
     source = tmp_path / "in"
     source.mkdir()
@@ -406,7 +422,9 @@ def test_command_refuses_what_excludes_itself(models: Path, tmp_path: Path) -> N
     assert CliRunner().invoke(_app(), ["convert", "x", "--faces", "blur"]).exit_code == 2
 
 
-def test_interrupt_leaves_whole_files_only(models: Path, tmp_path: Path) -> None:
+def test_interrupt_leaves_whole_files_and_the_rest_can_be_done_later(
+    models: Path, tmp_path: Path
+) -> None:
     source, out = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     picture = np.random.default_rng(1).integers(0, 256, (400, 400, 3), np.uint8)
@@ -431,3 +449,9 @@ def test_interrupt_leaves_whole_files_only(models: Path, tmp_path: Path) -> None
     left = list(out.iterdir())
     assert 0 < len(left) < 60
     assert all(read_rgb(path).shape == picture.shape for path in left)
+    done = {path.stem for path in left}
+    open_ones = [path for path in sorted(source.iterdir()) if path.stem not in done]
+    for path in open_ones[2:]:
+        path.unlink()
+    report = _run(models, source, out, is_mosaic=True, is_skip_existing=True)
+    assert _figures(report, "existing", "converted") == (len(left), 2)
