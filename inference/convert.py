@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from anymus.engine import count_workers
-from anymus.errors import AnymusError, ImageError
+from anymus.errors import AnymusError, ImageError, ParamsError
 from anymus.files import sha256_file
 from anymus.framing import Matrix, crop_transform, cut
 from anymus.images import RgbU8, read_exif, read_rgb, write_image
@@ -22,7 +22,8 @@ from anymus.shards import find_shard
 from .ahead import map_ahead, pool_of
 from .faces import FaceFinder, centre_square
 from .finish import Finish, Heat, finish_picture, show_heat
-from .mosaic import translate_mosaic
+from .mosaic import Mosaic, plan_tiles, take_samples, translate_mosaic
+from .onnx_file import ONNX_SUFFIX
 from .options import ConvertOptions
 from .paste import Pasted, paste_faces
 from .plan import Item, Plan, plan_conversion
@@ -31,6 +32,7 @@ from .translator import Translator, find_weights, load_translator
 
 if TYPE_CHECKING:
     from .film import Shot, Studio
+    from .tile_network import TileNetwork
 
 _SOURCE_DOMAIN: dict[str, Domain] = {"a2b": "photo", "b2a": "manga"}
 _MAX_THREADS = 4
@@ -112,6 +114,7 @@ class _Worker:
     ) -> None:
         self._translator = translator
         self._weights = weights
+        self._tiles = _load_tile_network(weights, options) if options.is_mosaic else None
         self._plan = plan
         self._options = options
         self._batch_size = options.batch_size or translator.batch_size
@@ -243,16 +246,21 @@ class _Worker:
             heats = (heat for _, maps in batches for heat in maps)
             for job in group:
                 translated = tuple(next(outputs) for _ in _crops_of(job))
-                if self._options.is_mosaic and isinstance(job.prepared, Prepared):
-                    translated = (self._translate_whole(job.prepared),)
                 looked = tuple(next(heats) for _ in _crops_of(job))
+                if self._tiles is not None and isinstance(job.prepared, Prepared):
+                    mosaic = self._translate_whole(job.prepared, self._tiles)
+                    assert mosaic.heat is not None
+                    translated, looked = (mosaic.rgb_u8,), (mosaic.heat,)
                 yield replace(job, translated=translated, heats=looked)
 
-    def _translate_whole(self, prepared: Prepared) -> RgbU8:
-        assert prepared.whole is not None
-        return translate_mosaic(
-            prepared.whole, self._translator, self._translator.size_px, self._batch_size
-        )
+    def _translate_whole(self, prepared: Prepared, tiles: "TileNetwork") -> Mosaic:
+        whole = prepared.whole
+        assert whole is not None
+        size = (whole.shape[0], whole.shape[1])
+        plan = plan_tiles(*size, tiles, self._options.max_memory_mib, self._options.tile_px)
+        translate = tiles.fit(take_samples(whole, plan))
+        batch_size = min(plan.batch_size, self._options.batch_size or plan.batch_size)
+        return translate_mosaic(whole, translate, plan.tile_px, batch_size, plan.overlap_px)
 
     def _compose(self, job: _Job) -> list[RgbU8]:
         """Return a picture's results, in the order of its faces."""
@@ -269,8 +277,9 @@ class _Worker:
         if self._options.is_side_by_side:
             strips = [[before, *strip] for before, strip in zip(befores, strips, strict=True)]
         if self._options.has_heatmap:
-            looks = [show_heat(*pair) for pair in zip(crops, job.heats, strict=True)]
-            if whole is not None:
+            seen = befores if self._options.is_mosaic else crops
+            looks = [show_heat(*pair) for pair in zip(seen, job.heats, strict=True)]
+            if whole is not None and not self._options.is_mosaic:
                 looks = [self._paste(job, whole, looks, Finish(paste_colour="keep"))]
             strips = [[*strip, look] for strip, look in zip(strips, looks, strict=True)]
         return [_side_by_side(strip) for strip in strips]
@@ -335,6 +344,14 @@ def _is_fresh(item: Item, weights: Path) -> bool:
         return made_ns >= max(source.stat().st_mtime_ns, weights.stat().st_mtime_ns)
     except OSError:
         return False
+
+
+def _load_tile_network(weights: Path, options: ConvertOptions) -> "TileNetwork":
+    from .tile_network import TileNetwork
+
+    if weights.suffix.lower() == ONNX_SUFFIX:
+        raise ParamsError(f"--mosaic does not run {weights}", "give a .safetensors file with -g")
+    return TileNetwork.load(weights, options.device)
 
 
 def _make_folder(folder: Path) -> None:

@@ -65,6 +65,8 @@ class ConvertOptions:
             translated faces back into the full picture, `whole` takes the centre square of the
             picture without looking for faces; None: crop, and for films paste.
         is_mosaic: Translate the full picture in overlapping tiles instead.
+        tile_px: Side of a mosaic's tiles in pixels; None: as large as the memory allows.
+        max_memory_mib: What the tiles of a mosaic may take in MiB, at least 1.
         no_face: What becomes of a picture without a face: its centre square, or nothing.
         prefix: Put before every name, as `prefix-name.png`; None: nothing.
         format: Format of the results; None: what the output's suffix says, else png, and for a
@@ -89,6 +91,8 @@ class ConvertOptions:
     direction: Direction | None = None
     faces: FacesMode | None = None
     is_mosaic: bool = False
+    tile_px: int | None = None
+    max_memory_mib: int = 1024
     no_face: NoFaceMode = "whole"
     prefix: str | None = None
     format: OutputFormat | None = None
@@ -112,23 +116,8 @@ class ConvertOptions:
         Raises:
             ParamsError: Two of them exclude each other, or a value is out of bounds.
         """
-        if self.is_mosaic and self.faces not in (None, "whole"):
-            raise ParamsError(
-                f"--mosaic takes the whole picture, --faces {self.faces} looks for faces",
-                "leave one of the two out",
-            )
-        if self.is_mosaic and self.has_heatmap:
-            raise ParamsError("--mosaic has no heat map", "leave one of the two out")
-        if self.paste_colour is not None and self.faces != "paste":
-            raise ParamsError("--paste-colour is for pasted faces", "add --faces paste")
-        if not 0 <= self.strength <= 1:
-            raise ParamsError(f"--strength {self.strength:g} is not within 0 and 1", "--strength 1")
-        if self.screentone_px is not None and not _is_period(self.screentone_px):
-            raise ParamsError(
-                f"--screentone {self.screentone_px:g} is not within {MIN_SCREENTONE_PX:g}"
-                f" and {MAX_SCREENTONE_PX:g} pixels",
-                "--screentone 6",
-            )
+        self._check_mosaic()
+        self._check_finish()
         if self.batch_size is not None and self.batch_size < 1:
             raise ParamsError(f"--batch {self.batch_size} is less than 1", "--batch 1")
         if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
@@ -142,6 +131,35 @@ class ConvertOptions:
         if self.prefix is not None and not _is_name(self.prefix):
             raise ParamsError(
                 f"prefix {self.prefix!r} is not a plain name", "give a folder with -o instead"
+            )
+
+    def _check_mosaic(self) -> None:
+        if self.is_mosaic and self.faces not in (None, "whole"):
+            raise ParamsError(
+                f"--mosaic takes the whole picture, --faces {self.faces} looks for faces",
+                "leave one of the two out",
+            )
+        if self.tile_px is not None and not self.is_mosaic:
+            raise ParamsError("--tile is for a mosaic", "add --mosaic")
+        if self.is_mosaic and self.engine not in ("auto", "torch"):
+            raise ParamsError(
+                f"--mosaic is run by torch, not by {self.engine}", "leave --engine out"
+            )
+        if self.max_memory_mib < 1:
+            raise ParamsError(
+                f"--max-memory {self.max_memory_mib} is less than 1 MiB", "--max-memory 1024"
+            )
+
+    def _check_finish(self) -> None:
+        if self.paste_colour is not None and self.faces != "paste":
+            raise ParamsError("--paste-colour is for pasted faces", "add --faces paste")
+        if not 0 <= self.strength <= 1:
+            raise ParamsError(f"--strength {self.strength:g} is not within 0 and 1", "--strength 1")
+        if self.screentone_px is not None and not _is_period(self.screentone_px):
+            raise ParamsError(
+                f"--screentone {self.screentone_px:g} is not within {MIN_SCREENTONE_PX:g}"
+                f" and {MAX_SCREENTONE_PX:g} pixels",
+                "--screentone 6",
             )
 
 

@@ -1,12 +1,28 @@
 """Mosaic: tiles meet without a trace, at any size, and never all at once."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from anymus.errors import ParamsError
 from anymus.images import RgbU8
-from inference.mosaic import tile_offsets, translate_mosaic
+from inference.mosaic import plan_tiles, take_samples, tile_offsets, translate_mosaic
 
 TILE_PX = 32
+
+
+class Facts(NamedTuple):
+    size_px: int = 64
+    unit_px: int = 4
+    is_any_size: bool = True
+    reach_px: int = 40
+    pixel_bytes: int = 640
+
+
+def _unchanged(tiles: list[RgbU8]) -> list[NDArray[np.float32]]:
+    return [tile.astype(np.float32) for tile in tiles]
 
 
 def _noise(height_px: int, width_px: int) -> RgbU8:
@@ -20,7 +36,8 @@ def _noise(height_px: int, width_px: int) -> RgbU8:
 )
 def test_unchanged_tiles_give_the_picture_itself(height_px: int, width_px: int) -> None:
     picture = _noise(height_px, width_px)
-    mosaic = translate_mosaic(picture, list, TILE_PX, batch_size=3)
+    mosaic, heat = translate_mosaic(picture, _unchanged, TILE_PX, batch_size=3)
+    assert heat is None
     assert mosaic.dtype == np.uint8
     assert mosaic.shape == picture.shape
     assert np.abs(mosaic.astype(int) - picture).max() <= 1
@@ -29,10 +46,11 @@ def test_unchanged_tiles_give_the_picture_itself(height_px: int, width_px: int) 
 def test_tiles_of_different_brightness_meet_without_a_step() -> None:
     shades = iter(np.random.default_rng(3).permutation(np.linspace(40, 220, 400)))
 
-    def shade(tiles: list[RgbU8]) -> list[RgbU8]:
-        return [np.full_like(tile, round(next(shades))) for tile in tiles]
+    def shade(tiles: list[RgbU8]) -> list[NDArray[np.float32]]:
+        return [np.full(tile.shape, next(shades), np.float32) for tile in tiles]
 
-    mosaic = translate_mosaic(np.zeros((150, 170, 3), np.uint8), shade, TILE_PX).astype(int)
+    picture = np.zeros((150, 170, 3), np.uint8)
+    mosaic = translate_mosaic(picture, shade, TILE_PX).rgb_u8.astype(int)
     steps = max(np.abs(np.diff(mosaic, axis=axis)).max() for axis in (0, 1))
     assert mosaic.max() - mosaic.min() > 60
     assert steps < 0.2 * (220 - 40)  # a hard seam would be the whole difference
@@ -41,21 +59,96 @@ def test_tiles_of_different_brightness_meet_without_a_step() -> None:
 def test_no_more_tiles_at_once_than_the_batch() -> None:
     sizes = []
 
-    def record(tiles: list[RgbU8]) -> list[RgbU8]:
+    def record(tiles: list[RgbU8]) -> list[NDArray[np.float32]]:
         sizes.append(len(tiles))
         assert all(tile.shape == (TILE_PX, TILE_PX, 3) for tile in tiles)
-        return tiles
+        return _unchanged(tiles)
 
-    translate_mosaic(_noise(100, 300), record, TILE_PX, batch_size=5)
+    translate_mosaic(_noise(100, 300), record, TILE_PX, batch_size=5, overlap_px=12)
     assert max(sizes) == 5
-    assert sum(sizes) == len(tile_offsets(100, TILE_PX)) * len(tile_offsets(300, TILE_PX))
+    assert sum(sizes) == len(tile_offsets(100, TILE_PX, 12)) * len(tile_offsets(300, TILE_PX, 12))
+
+
+def test_a_fourth_channel_is_the_heat() -> None:
+    picture = _noise(70, 90)
+
+    def with_heat(tiles: list[RgbU8]) -> list[NDArray[np.float32]]:
+        return [np.concatenate([t, t[:, :, :1] / 7.0], axis=2).astype(np.float32) for t in tiles]
+
+    mosaic, heat = translate_mosaic(picture, with_heat, TILE_PX)
+    assert np.abs(mosaic.astype(int) - picture).max() <= 1
+    assert heat is not None
+    assert np.allclose(heat, picture[:, :, 0] / 7, atol=1e-3)
 
 
 @pytest.mark.parametrize("length_px", [32, 33, 52, 53, 100, 1000])
 def test_tiles_cover_a_side_and_overlap(length_px: int) -> None:
-    offsets = tile_offsets(length_px, TILE_PX)
+    offsets = tile_offsets(length_px, TILE_PX, 12)
     assert offsets[0] == 0
     assert offsets[-1] == length_px - TILE_PX
     gaps = np.diff(offsets)
     assert (gaps > 0).all()
-    assert (gaps <= TILE_PX * 5 / 8).all()
+    assert (gaps <= TILE_PX - 12).all()
+
+
+@pytest.mark.parametrize("memory_mib", [12, 64, 1024])
+@pytest.mark.parametrize(("height_px", "width_px"), [(50, 70), (700, 900), (6000, 2000)])
+def test_the_plan_keeps_to_the_memory_and_uses_it(
+    memory_mib: int, height_px: int, width_px: int
+) -> None:
+    facts = Facts()
+    plan = plan_tiles(height_px, width_px, facts, memory_mib)
+    band_bytes = 56 * plan.tile_px * max(width_px, plan.tile_px)
+    tiles_bytes = plan.batch_size * plan.tile_px**2 * facts.pixel_bytes
+    sample_bytes = len(plan.samples) * plan.sample_px**2 * facts.pixel_bytes
+    assert tiles_bytes + band_bytes <= memory_mib * 2**20
+    assert sample_bytes <= memory_mib * 2**20
+    assert plan.tile_px % facts.unit_px == 0
+    assert 64 <= plan.tile_px <= 1024
+    assert plan.overlap_px == min(round(0.375 * plan.tile_px), 80)
+    is_all_sampled = len(plan.samples) * plan.sample_px**2 >= height_px * width_px
+    assert is_all_sampled or len(plan.samples) >= 64 or plan.sample_px == 16
+    is_largest = plan.tile_px >= min(1024, max(height_px, width_px))
+    assert is_all_sampled or sample_bytes > 0.5 * memory_mib * 2**20
+    assert is_largest or tiles_bytes + band_bytes > 0.8 * memory_mib * 2**20
+
+
+def test_samples_lie_inside_and_spread() -> None:
+    plan = plan_tiles(640, 960, Facts(), 20)  # memory for 8 parts of 64 px, 32 of 32, 128 of 16
+    assert plan.sample_px == 16
+    assert 100 < len(plan.samples) <= 128
+    tops, lefts = (sorted(set(values)) for values in zip(*plan.samples, strict=True))
+    assert len(lefts) > len(tops)
+    assert 0 <= tops[0] < 640 / len(tops)
+    assert max(tops) + 16 <= 640
+    assert plan_tiles(640, 960, Facts(), 900).sample_px == 64
+    picture = _noise(640, 960)
+    samples = take_samples(picture, plan)
+    top, left = plan.samples[1]
+    assert np.array_equal(samples[1], picture[top : top + 16, left : left + 16])
+    assert len(take_samples(_noise(5, 7), plan_tiles(5, 7, Facts(), 20))) == 1
+
+
+@pytest.mark.parametrize(
+    ("facts", "memory_mib", "tile_px", "hint"),
+    [
+        (Facts(), 2, None, "--max-memory 6"),
+        (Facts(), 1024, 65, "--tile 128"),
+        (Facts(), 1024, 32, "--tile 128"),
+        (Facts(), 100, 512, "--max-memory 18"),
+        (Facts(is_any_size=False), 100, 128, "leave --tile out"),
+    ],
+)
+def test_tiles_that_cannot_be_are_refused(
+    facts: Facts, memory_mib: int, tile_px: int | None, hint: str
+) -> None:
+    with pytest.raises(ParamsError) as caught:
+        plan_tiles(1000, 1000, facts, memory_mib, tile_px)
+    assert caught.value.hint is not None
+    assert hint in caught.value.hint
+
+
+def test_flatten_keeps_to_the_training_size() -> None:
+    plan = plan_tiles(1000, 1000, Facts(is_any_size=False), 100)
+    assert plan.tile_px == 64
+    assert plan.batch_size == 8
