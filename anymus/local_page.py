@@ -84,10 +84,16 @@ class PageHandler(BaseHTTPRequestHandler):
             status, message = HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"not {' or '.join(kinds)}"
         else:
             return self._read(int(text))
-        self.close_connection = True
-        self.refuse(status, message)
-        self._drain()
+        self.refuse_body(status, message)
         return None
+
+    def refuse_body(
+        self, status: HTTPStatus, message: str, headers: dict[str, str] | None = None
+    ) -> None:
+        """Send why not before a request's body was read, and see that the answer arrives."""
+        self.close_connection = True
+        self.send(status, _error(message), "application/json", headers)
+        self._drain()
 
     def send(
         self, status: HTTPStatus, body: bytes, kind: str, headers: dict[str, str] | None = None
@@ -109,7 +115,7 @@ class PageHandler(BaseHTTPRequestHandler):
 
     def refuse(self, status: HTTPStatus, message: str) -> None:
         """Send why not, as `{"error": message}`."""
-        self.send_json(status, {"error": message})
+        self.send(status, _error(message), "application/json")
 
     def refuse_for(self, error: AnymusError) -> None:
         """Send an error of ours: 422 for a picture that cannot be used, 400 for the rest."""
@@ -128,9 +134,7 @@ class PageHandler(BaseHTTPRequestHandler):
         is_navigation = self.command == "GET" and self.headers.get("Sec-Fetch-Mode") == "navigate"
         if is_own_host and is_own_origin and (site in ("same-origin", "none") or is_navigation):
             return True
-        self.close_connection = True
-        self.refuse(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
-        self._drain()
+        self.refuse_body(HTTPStatus.FORBIDDEN, "this page is for this machine alone")
         return False
 
     def _read(self, size_bytes: int) -> bytes | None:
@@ -152,6 +156,10 @@ class PageHandler(BaseHTTPRequestHandler):
                 if not dropped:
                     return
                 left -= dropped
+
+
+def _error(message: str) -> bytes:
+    return json.dumps({"error": message}).encode()
 
 
 def open_server(handler: Callable[..., PageHandler], subject: object, port: int = 0) -> PageServer:

@@ -31,6 +31,7 @@ def register(app: typer.Typer) -> None:
     """Mount the wing's commands."""
     app.command("convert", rich_help_panel=_PANEL)(convert_command)
     app.command("gif", rich_help_panel=_PANEL)(gif_command)
+    app.command("serve", rich_help_panel=_PANEL)(serve_command)
     app.command("export", rich_help_panel=_PANEL)(export_command)
 
 
@@ -66,6 +67,19 @@ def convert_command(
     mosaic: Annotated[
         bool, typer.Option("-m", "--mosaic", help="Translate the full picture in blended tiles.")
     ] = False,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="PX",
+            help="Side of a mosaic's tiles.",
+            show_default="as large as the memory allows",
+        ),
+    ] = None,
+    max_memory: Annotated[
+        int,
+        typer.Option(min=1, metavar="MIB", help="Memory that a mosaic's tiles may take."),
+    ] = 1024,
     faces: Annotated[
         FacesMode | None,
         typer.Option(
@@ -168,6 +182,8 @@ def convert_command(
         direction=direction,
         faces=faces,
         is_mosaic=mosaic,
+        tile_px=tile,
+        max_memory_mib=max_memory,
         no_face=no_face,
         prefix=prefix,
         format=output_format,
@@ -259,3 +275,42 @@ def export_command(
         metrics=metrics,
     )
     print_report(report, is_json)
+
+
+def serve_command(
+    *,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "-g",
+            "--weights",
+            help="Generator weights, or the folder of both.",
+            show_default="models",
+        ),
+    ] = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0: any free one.")
+    ] = 0,
+    max_upload: Annotated[
+        int, typer.Option(min=1, max=64, metavar="MIB", help="Largest file that is taken.")
+    ] = 16,
+    max_megapixels: Annotated[
+        float, typer.Option(min=0.1, max=64, help="Largest picture that is taken.")
+    ] = 24.0,
+    per_minute: Annotated[
+        int, typer.Option(min=1, help="Pictures a minute; more are asked to wait.")
+    ] = 240,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+    ] = True,
+) -> None:
+    """Translate pictures on a page in the browser, served to this machine alone, until Ctrl-C.
+
+    Drop, choose or paste a picture, or use the webcam. Nothing is sent elsewhere, and nothing that
+    is sent to the page is written to disk.
+    """
+    from .serve import Limits, serve
+
+    limits = Limits(max_upload, max_megapixels, per_minute)
+    serve(weights, device, limits, port, has_browser=browser)
