@@ -1,21 +1,20 @@
 """Snapshot: the files of a project as a revision has them, read through DVC, or as they are now."""
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from anymus.blocklist import Blocklist, load_blocklist
-from anymus.errors import AnymusError, DatasetError, ParamsError
+from anymus.errors import DatasetError, ParamsError
 from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, iter_manifest
 from anymus.progress import log
+from anymus.revision import Revision
 from anymus.shards import SHARD_SUFFIX
 
 from .overrides import Overrides, read_overrides
 
 NOW = "the working tree"
-_FETCH_HINT = "`dvc fetch --all-commits`, or `git checkout {0}`, then `dvc pull`"
 
 Fetch = Callable[[str, Path], bool]
 
@@ -30,19 +29,26 @@ class Snapshot:
             revision from before a parameter was added can be compared.
         fetch: Copies a file of the revision to a path and says whether the revision has it; None
             for the working tree.
+        fetch_hint: What brings files into DVC's cache that it lacks.
 
     Attributes:
         lacking: Manifests that the revision has, but DVC's cache and remote do not.
     """
 
     def __init__(
-        self, name: str, root: Path, values: Mapping[str, Any], fetch: Fetch | None = None
+        self,
+        name: str,
+        root: Path,
+        values: Mapping[str, Any],
+        fetch: Fetch | None = None,
+        fetch_hint: str = "",
     ) -> None:
         self.name = name
         self.values = values
         self.lacking: list[str] = []
         self._root = root
         self._fetch = fetch
+        self._fetch_hint = fetch_hint
 
     def path_of(self, key: str) -> str:
         """Return a value of the section `paths`.
@@ -88,7 +94,7 @@ class Snapshot:
         except FileNotFoundError as error:
             raise DatasetError(
                 f"DVC's cache lacks {folder}/{MANIFEST_NAME} of {self.name}",
-                _FETCH_HINT.format(self.name),
+                self._fetch_hint,
             ) from error
         if path is None:
             raise DatasetError(
@@ -112,7 +118,7 @@ class Snapshot:
         if path is None:
             if name not in self.lacking:
                 self.lacking.append(name)
-                hint = "" if self._fetch is None else f": {_FETCH_HINT.format(self.name)}"
+                hint = "" if self._fetch is None else f": {self._fetch_hint}"
                 log.warning("%s of %s cannot be read%s", name, self.name, hint)
             return None
         return iter_manifest(path.parent)
@@ -145,45 +151,21 @@ def take_revision(rev: str, params: Path, scratch: Path) -> Snapshot:
     Raises:
         ParamsError: Not a DVC repository, no such revision, or no parameters in it.
     """
-    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    from dvc.api import DVCFileSystem
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
-    from dvc.scm import SCMError, resolve_rev
-
-    try:
-        repo = Repo()
-        resolve_rev(repo.scm, rev)
-        below = Path(os.path.relpath(Path.cwd(), repo.scm.root_dir))
-        files = DVCFileSystem(url=".", rev=rev, subrepos=repo.root_dir != repo.scm.root_dir)
-    except (DvcException, SCMError) as error:
-        text = " ".join(str(error).split())
-        hint = "give a tag, branch or commit of this Git repository"
-        raise ParamsError(f"cannot read revision {rev!r}: {text}", hint) from error
+    revision = Revision(rev)
 
     def fetch(path: str, target: Path) -> bool:
-        source = (below / path).as_posix()
-        if not files.exists(source):
+        if not revision.has(Path(path)):
             return False
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            files.get_file(source, str(target))
-        except DvcException as error:
-            raise AnymusError(f"{path} of {rev} cannot be read: {error}") from error
+        revision.copy(Path(path), target)
         return True
 
     if not fetch(params.as_posix(), scratch / params):
         raise ParamsError(f"{rev} has no {params}", "give --params as it was called then")
-    _fetch_overrides(files, below, scratch, _read_values(scratch / params, rev))
-    return Snapshot(rev, scratch, _read_values(scratch / params, rev), fetch)
-
-
-def _fetch_overrides(files: Any, below: Path, scratch: Path, values: Mapping[str, Any]) -> None:
-    """Copy the overrides of a revision: a folder of CSV files in Git."""
-    folder = values.get("paths", {}).get("overrides")
-    source = (below / str(folder)).as_posix()
-    if folder is not None and files.isdir(source):
-        files.get(source, str(scratch / str(folder)), recursive=True)
+    values = _read_values(scratch / params, rev)
+    folder = values["paths"].get("overrides")
+    if folder is not None and revision.has_folder(Path(str(folder))):
+        revision.copy(Path(str(folder)), scratch / str(folder))
+    return Snapshot(rev, scratch, values, fetch, revision.fetch_hint)
 
 
 def _read_values(path: Path, rev: str) -> Mapping[str, Any]:

@@ -55,6 +55,17 @@ def test_every_stage_is_named_by_its_command() -> None:
         assert DVC["stages"][name]["cmd"].split()[1] == name
 
 
+def test_every_plot_is_written_by_a_stage() -> None:
+    paths = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))["paths"]
+    outs = [str(out) for _, stage in _stage_items() for out in stage["outs"]]
+    for key, value in paths.items():
+        outs = [out.replace(f"${{paths.{key}}}", str(value)) for out in outs]
+    plots = [next(iter(plot)) if isinstance(plot, dict) else plot for plot in DVC["plots"]]
+    assert len(plots) == 3
+    for plot in plots:
+        assert any(plot == out or plot.startswith(f"{out}/") for out in outs), plot
+
+
 def test_every_parameter_of_a_stage_is_a_field() -> None:
     leaves = [key_path for key_path, _, _ in describe_fields(Params)]
     for name, stage in _stage_items():

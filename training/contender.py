@@ -10,9 +10,9 @@ import torch
 
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
+from anymus.revision import Revision
 
 from .pair import DIRECTIONS, Domain, Pair, load_generators, weights_name
-from .revision import fetch_weights
 from .weights_file import read_facts
 
 Direction = Literal["a2b", "b2a"]
@@ -53,8 +53,7 @@ def load_contender(name: str, models_dir: Path, device: torch.device) -> Contend
     if path.suffix == ".safetensors":
         raise CheckpointError(f"{name}: no such file", "name weights, or a revision")
     with tempfile.TemporaryDirectory() as folder:
-        files = [models_dir / weights_name(source) for source, _ in DIRECTIONS]
-        fetch_weights(name, files, Path(folder))
+        _copy_weights(name, models_dir, Path(folder))
         return _load(name, _files_of(Path(folder)), device)
 
 
@@ -75,6 +74,28 @@ def find_different(one: Contender, other: Contender) -> list[Direction]:
     if not different:
         raise ParamsError(f"{one.name} and {other.name} are the same weights", "name others")
     return different
+
+
+def _copy_weights(name: str, models_dir: Path, dst: Path) -> None:
+    """Copy the weights that a revision has; at least one."""
+    try:
+        revision = Revision(name)
+    except ParamsError as error:
+        hint = "name weights, a folder of them, or a revision (git log --oneline)"
+        raise ParamsError(f"{name!r} is no path, and {error.message}", hint) from error
+    paths = [models_dir / weights_name(source) for source, _ in DIRECTIONS]
+    found = [path for path in paths if revision.has(path)]
+    if not found:
+        raise CheckpointError(
+            f"revision {name} has no {paths[0]}", "name another, or a folder of weights"
+        )
+    for path in found:
+        try:
+            revision.copy(path, dst / path.name)
+        except FileNotFoundError as error:
+            raise CheckpointError(
+                f"DVC's cache lacks {path} of {name}", revision.fetch_hint
+            ) from error
 
 
 def _files_of(path: Path) -> dict[Domain, Path]:
