@@ -18,14 +18,14 @@ Matrix = NDArray[np.float64]
 
 # Face width over the distance of the pupils. Photos: between anthropometry (bizygomatic breadth
 # 137 mm over 63 mm, ANSUR II) and the drawn portraits (2.58); drawings: the renderer's median.
-_FACE_PER_EYES = {"photo": 2.3, "manga": 2.13}
+FACE_PER_EYES = {"photo": 2.3, "manga": 2.13}
 # A turned face brings the eyes together; the box then is the better measure of its width. Drawings:
 # heads are 2.73 distances of the pupils wide (median of 373 frontal faces labelled by hand).
-_FACE_PER_BOX = {"photo": 0.91, "manga": 0.93}
+FACE_PER_BOX = {"photo": 0.91, "manga": 0.93}
 _MIN_EYE_SHARE = 0.75
 # Height of the eyes in a face's box, 0 top to 1 bottom, for faces that show less than both: median
 # of 690 portraits in dlib's square, and of 308 frontal faces labelled by hand.
-_EYES_IN_BOX = {"photo": 0.29, "manga": 0.52}
+EYES_IN_BOX = {"photo": 0.29, "manga": 0.52}
 # How much of a detector's box lies above the brow. dlib's square begins there; the box of a drawing
 # begins in the hair. With 0.25 the brow is 0.32 face widths above the eyes in both (medians of the
 # same faces).
@@ -48,13 +48,13 @@ def face_width_px(face: Face, domain: Domain) -> float:
     eyes = _eyes(face)
     if eyes is None:
         return from_box
-    from_eyes = math.dist(*eyes) * _FACE_PER_EYES[domain]
+    from_eyes = math.dist(*eyes) * FACE_PER_EYES[domain]
     return from_eyes if from_eyes >= _MIN_EYE_SHARE * from_box else from_box
 
 
 def box_width_px(face: Face, domain: Domain) -> float:
     """Return the width of a face from cheek to cheek in pixels, from its box alone."""
-    return face.box[2] * _FACE_PER_BOX[domain]
+    return face.box[2] * FACE_PER_BOX[domain]
 
 
 def face_box(face: Face, domain: Domain) -> tuple[float, float, float, float]:
@@ -76,7 +76,7 @@ def crop_transform(face: Face, domain: Domain, framing: Framing) -> Matrix:
     eyes = _eyes(face)
     if eyes is None:
         x, y, width, height = face.box
-        centre, angle = (x + width / 2, y + _EYES_IN_BOX[domain] * height), 0.0
+        centre, angle = (x + width / 2, y + EYES_IN_BOX[domain] * height), 0.0
     else:
         (left_x, left_y), (right_x, right_y) = eyes
         centre = ((left_x + right_x) / 2, (left_y + right_y) / 2)

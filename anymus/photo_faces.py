@@ -87,7 +87,7 @@ class DlibCnn:
     """dlib's max-margin network: turned faces too, at twenty to fifty times the cost of its HOG."""
 
     def __init__(self) -> None:
-        path = _model_path("mmod_human_face_detector.dat")
+        path = model_path("mmod_human_face_detector.dat")
         self._detector = import_dlib().cnn_face_detection_model_v1(str(path))
         self._eyes = _FivePoints()
 
@@ -177,7 +177,7 @@ class _FivePoints:
 
     def __init__(self) -> None:
         self._predictor = import_dlib().shape_predictor(
-            str(_model_path("shape_predictor_5_face_landmarks.dat"))
+            str(model_path("shape_predictor_5_face_landmarks.dat"))
         )
 
     def find(self, grey: NDArray[np.uint8], x: float, y: float, side: float) -> dict[str, Point]:
@@ -219,7 +219,12 @@ def import_dlib() -> Any:
 
 
 @functools.cache
-def _model_path(name: str) -> Path:
+def model_path(name: str) -> Path:
+    """Return where a model of dlib is installed.
+
+    Raises:
+        DeviceError: It is not.
+    """
     path = _package_file("face_recognition_models", f"models/{name}")
     if path is None:
         hint = "pip install face-recognition-models"

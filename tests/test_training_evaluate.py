@@ -99,6 +99,10 @@ def test_figures_tell_a_good_direction_from_a_bad_one(grey: tuple[Path, Evaluate
     assert float(found["coverage_b_floor"]) > 0
     # Nothing of A is left, and that is what the paper's mix counts.
     assert float(found["kid_paper_mix_b"]) > 0.4 * float(found["kid_b_to_source"])
+    # Even greys have no face, and nothing came back that could be anybody.
+    assert found["face_share_b"] == found["face_share_a"] == 0
+    assert found["eye_drift_b_n"] == 0
+    assert "eye_drift_b" not in found
     # All pictures become one.
     assert float(found["diversity_b"]) == pytest.approx(0, abs=1e-4)
 

@@ -64,7 +64,17 @@ def test_the_verdict_names_baselines_and_few_pictures() -> None:
         " nearer than the translation. No difference is shown to pencil sketch."
     ) in said
     assert "8 photos against 70 manga faces, which is few" in said
-    assert "baselines" not in judge("b2a", _figures(0.02, 0.04, **beats))
+    assert "beats" not in judge("b2a", _figures(0.02, 0.04, **beats))
+
+
+def test_the_verdict_says_where_faces_are_found() -> None:
+    faces = {"face_share_b": 0.5, "face_share_b_low": 0.3, "face_share_b_high": 0.7}
+    said = judge("a2b", _figures(0.02, 0.04, **faces, face_share_b_real=0.98))
+    assert "in 50 % of the translations (95 % interval 30 to 70 %), in 98 % of real ones." in said
+    assert "in 50 % of the translations (95 % interval 30 to 70 %). Seen" in judge(
+        "a2b", _figures(0.02, 0.04, **faces)
+    )
+    assert "face is found" not in judge("b2a", _figures(0.02, 0.04, **faces))
 
 
 def test_distances_are_multiples_of_those_among_targets() -> None:

@@ -1,6 +1,6 @@
 """Evaluate: is a translation near its target, is it nearer than what is cheap, how sure is that?"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +14,13 @@ from anymus.params import Params
 from anymus.torchlib import pick_device
 
 from .baselines import Filter, Palette, make_baselines, mean_palette, measure_palette
+from .content import Content, load_tools, read_eyes
 from .data import find_pictures, to_signed
 from .distances import Figures, Seen, compare, stand
 from .evaluation_page import Direction, render_page
 from .features import FeatureNetwork, Features, load_feature_network
 from .kid_plot import draw_kid
-from .pair import DIRECTIONS, Domain, Pair, chunks, load_pair, read_squares, translate
+from .pair import DIRECTIONS, Pair, Translated, chunks, load_pair, read_squares, translate
 from .samples import sample_grid
 from .showcase import distance_to_targets, pick, show_groups
 from .standing import DIGITS, Standing
@@ -86,9 +87,12 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
         drawn = _draw_pictures(parts[f"train{domain}"], len(parts[f"test{domain}"]), params.seed)
         targets[domain] = _know_target(drawn, pair, network, batch)
     seen: dict[str, Seen] = {}
+    tools, known = load_tools(), read_eyes(dataset_dir)
+    contents = {source: Content(source, tools, known, dataset_dir) for source, _ in DIRECTIONS}
     for source, target in DIRECTIONS:
         filters = make_baselines(targets[target].palette, is_to_drawing=target == "b")
-        seen[source] = _look_at(parts[f"test{source}"], (source, pair), network, filters, batch)
+        batches = translate(parts[f"test{source}"], source, pair, batch)
+        seen[source] = _look_at(batches, network, filters, contents[source])
     standings = tuple(stand(params, way, seen, targets[way[1]].features) for way in DIRECTIONS)
     figures: Figures = {
         "feature_network": network.name,
@@ -100,6 +104,7 @@ def evaluate(params: Params, dataset_dir: Path, models_dir: Path, dst: Path) -> 
     for standing, way in zip(standings, DIRECTIONS, strict=True):
         figures |= standing.figures()
         figures |= compare(params, way, seen, targets[way[1]].features)
+        figures |= contents[way[0]].figures()
     sheet = _draw_sheet(parts, pair, params.evaluate.sheet_rows)
     figures = {name: _rounded(value) for name, value in figures.items()}
     report = EvaluateReport(figures, standings)
@@ -138,29 +143,29 @@ def _know_target(
 
 
 def _look_at(
-    paths: Sequence[Path],
-    way: tuple[Domain, Pair],
+    batches: Iterable[Translated],
     network: FeatureNetwork,
     filters: Mapping[str, Filter],
-    batch_size: int,
+    content: Content,
 ) -> Seen:
-    """Translate the pictures of one domain and describe them before, after and filtered."""
-    real, translated, cycle_sum, identity_sum = [], [], 0.0, 0.0
+    """Describe the pictures of one domain before, after and filtered, and note their content."""
+    real, translated, cycle_l1, identity_l1 = [], [], [], []
     filtered: dict[str, list[Features]] = {name: [] for name in filters}
-    for some in translate(paths, *way, batch_size):
-        cycle_sum += sum(some.cycle_l1)
-        identity_sum += sum(some.identity_l1)
+    for some in batches:
+        cycle_l1 += some.cycle_l1
+        identity_l1 += some.identity_l1
         real.append(network.describe(some.real))
         translated.append(network.describe(some.translated))
         for name, change in filters.items():
             filtered[name].append(network.describe([change(picture) for picture in some.real]))
+        content.see(some)
     return Seen(
-        pictures=len(paths),
+        pictures=len(cycle_l1),
         real=np.concatenate(real),
         translated=np.concatenate(translated),
         baselines={name: np.concatenate(features) for name, features in filtered.items()},
-        cycle_l1=cycle_sum / len(paths),
-        identity_l1=identity_sum / len(paths),
+        cycle_l1=sum(cycle_l1) / len(cycle_l1),
+        identity_l1=sum(identity_l1) / len(identity_l1),
     )
 
 

@@ -32,7 +32,7 @@ def draw_kid(standings: Sequence[Standing]) -> RgbU8:
             )  # fmt: skip
         axes.set_yticks(range(len(rows)), [LABELS[row] for row in rows])
         axes.invert_yaxis()
-        axes.margins(x=0.12)
+        axes.margins(x=0.2)
         axes.axvline(0, color="black", linewidth=0.8)
         axes.set_title(f"{standing.title}, n = {standing.translated.n}", fontsize=11)
         axes.grid(axis="x", alpha=0.3)

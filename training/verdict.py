@@ -37,7 +37,8 @@ def judge(direction: str, figures: Figures) -> str:
     counts = {side: int(figures[f"test_{side}"]) for side in (source, target)}
     few = "" if min(counts.values()) >= FEW else ", which is few: a small difference stays unseen"
     seen = f"{counts[source]} {PICTURES[source]} against {counts[target]} {PICTURES[target]}{few}"
-    return f"{TITLES[direction]}: {said}.{_judge_baselines(direction, figures)} Seen on {seen}."
+    rest = _judge_baselines(direction, figures) + _judge_faces(target, figures)
+    return f"{TITLES[direction]}: {said}.{rest} Seen on {seen}."
 
 
 def baselines(direction: str, figures: Figures) -> dict[str, bool | None]:
@@ -72,6 +73,18 @@ def _judge_baselines(direction: str, figures: Figures) -> str:
     said = f" It beats the {noun} {beaten}." if beaten else ""
     said += f" It does not beat {nearer}: nearer than the translation." if nearer else ""
     return said + (f" No difference is shown to {unclear}." if unclear else "")
+
+
+def _judge_faces(target: str, figures: Figures) -> str:
+    """Return in how many translations a face is found; nothing where nobody looked."""
+    name = f"face_share_{target}"
+    if name not in figures:
+        return ""
+    share, low, high = (100 * float(figures[f"{name}{end}"]) for end in ("", "_low", "_high"))
+    said = f" A face is found in {share:.0f} % of the translations (95 % interval {low:.0f} to"
+    said += f" {high:.0f} %)"
+    real = figures.get(f"{name}_real")
+    return f"{said}." if real is None else f"{said}, in {100 * float(real):.0f} % of real ones."
 
 
 def _listed(names: Sequence[str]) -> str:
