@@ -17,8 +17,11 @@ _REACH_PERIODS = 6.0
 _EDGE_SIGMA_PX = 0.7
 # Tones (0 black, 1 white) up to the first are ink, from the second on paper.
 _INK_TONE, _PAPER_TONE = 0.16, 0.9
-# What is no area of tone is line work: black up to the first grey, white from the second on.
-_LINE_GREYS = (0.25, 0.75)
+# A grey that changes by more than this over a dot's period is an edge and no tone.
+_STEEPEST_TONE = 0.3
+# Line work is black below a grey between these, as its surroundings have it, and white above.
+_LINE_GREYS = (0.4, 0.65)
+_LEAST_SLOPE = 0.02
 # How far a thin mark stands out from the tone around it: not a mark at all, wholly one.
 _MARK_CONTRAST = (0.1, 0.3)
 
@@ -58,12 +61,12 @@ def _screen(grey_u8: NDArray[np.uint8], period_px: float, origin: tuple[int, int
     disc = _disc(period_px)
     without_lines = cv2.morphologyEx(grey, cv2.MORPH_CLOSE, disc)
     without_marks = np.asarray(cv2.morphologyEx(without_lines, cv2.MORPH_OPEN, disc), np.float32)
-    is_toned = _find_tones(without_marks, disc)
+    is_toned = _find_tones(without_marks, disc, _STEEPEST_TONE / period_px)
     dots = _draw_dots(_smooth_within(without_marks, is_toned, period_px / 4), period_px, origin)
     ink = _ramp(without_lines - grey, *_MARK_CONTRAST)
     paper = _ramp(grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, disc), *_MARK_CONTRAST)
     dots = dots * (1 - ink) + paper * (1 - dots)
-    line_work = np.clip((grey - _LINE_GREYS[0]) / (_LINE_GREYS[1] - _LINE_GREYS[0]), 0, 1)
+    line_work = _draw_lines(grey, disc)
     share = cv2.GaussianBlur(is_toned.astype(np.float32), (0, 0), _EDGE_SIGMA_PX)
     drawn = line_work + share * (dots - line_work)
     return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)), np.uint8)
@@ -75,10 +78,29 @@ def _disc(period_px: float) -> NDArray[np.uint8]:
     return np.asarray(disc, np.uint8)
 
 
-def _find_tones(grey: Tone, disc: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Return where (H, W) a picture is neither ink nor paper, over more than a dot's width."""
-    is_between = ((grey > _INK_TONE) & (grey < _PAPER_TONE)).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(is_between, cv2.MORPH_OPEN, disc), np.bool_)
+def _find_tones(grey: Tone, disc: NDArray[np.uint8], steepest: float) -> NDArray[np.bool_]:
+    """Return where (H, W) a picture is neither ink nor paper nor edge, over a dot's width."""
+    is_between = (grey > _INK_TONE) & (grey < _PAPER_TONE) & (_slope(grey) < steepest)
+    return np.asarray(cv2.morphologyEx(is_between.astype(np.uint8), cv2.MORPH_OPEN, disc), np.bool_)
+
+
+def _draw_lines(grey: Tone, disc: NDArray[np.uint8]) -> Tone:
+    """Return the picture in black and white, 0-1, its edges a pixel wide however soft they were.
+
+    A pixel's grey over the slope there is its distance from the edge.
+    """
+    middle = (cv2.dilate(grey, disc) + cv2.erode(grey, disc)) / 2
+    level = np.clip(middle, *_LINE_GREYS)
+    return np.asarray(
+        np.clip(0.5 + (grey - level) / np.maximum(_slope(grey), _LEAST_SLOPE), 0, 1), np.float32
+    )
+
+
+def _slope(grey: Tone) -> Tone:
+    """Return how much the grey changes from pixel to pixel, (H, W)."""
+    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
+    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
+    return np.asarray(cv2.magnitude(across, down), np.float32)
 
 
 def _smooth_within(tone: Tone, is_toned: NDArray[np.bool_], sigma_px: float) -> Tone:

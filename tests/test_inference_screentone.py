@@ -62,6 +62,18 @@ def test_an_edge_stays_in_its_place() -> None:
     assert screened[:, 122:128].mean() < 220
 
 
+def test_the_soft_edge_of_an_enlarged_drawing_becomes_crisp() -> None:
+    drawing = _flat(255)
+    drawing[:, 120:] = 0
+    soft = np.asarray(cv2.GaussianBlur(drawing, (0, 0), 4), np.uint8)
+    assert ((soft > 20) & (soft < 235)).any(axis=2).sum(axis=1).max() > 8
+    screened = lay_screentone(soft, 6)
+    between = ((screened > 20) & (screened < 235)).any(axis=2)
+    assert between.sum(axis=1).max() <= 2
+    assert np.array_equal(screened[:, :117], drawing[:, :117])
+    assert np.array_equal(screened[:, 123:], drawing[:, 123:])
+
+
 def test_bands_and_parts_lie_on_one_screen(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, columns = np.mgrid[0:400, 0:90]
     grey = (128 + 60 * np.sin(rows / 37) * np.cos(columns / 23)).astype(np.uint8)
