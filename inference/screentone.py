@@ -19,8 +19,8 @@ _EDGE_SIGMA_PX = 0.7
 _INK_TONE, _PAPER_TONE = 0.16, 0.9
 # A grey that changes by more than this over a dot's period is an edge and no tone.
 _STEEPEST_TONE = 0.3
-# Line work is black below a grey between these, as its surroundings have it, and white above.
-_LINE_GREYS = (0.4, 0.65)
+# Line work is black below a middle grey: a lighter one in thin lines, a darker in highlights.
+_LINE_GREY, _IN_THIN_LINES, _IN_HIGHLIGHTS = 0.5, 0.15, -0.1
 _LEAST_SLOPE = 0.02
 # How far a thin mark stands out from the tone around it: not a mark at all, wholly one.
 _MARK_CONTRAST = (0.1, 0.3)
@@ -66,7 +66,8 @@ def _screen(grey_u8: NDArray[np.uint8], period_px: float, origin: tuple[int, int
     ink = _ramp(without_lines - grey, *_MARK_CONTRAST)
     paper = _ramp(grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, disc), *_MARK_CONTRAST)
     dots = dots * (1 - ink) + paper * (1 - dots)
-    line_work = _draw_lines(grey, disc)
+    level = _LINE_GREY + _IN_THIN_LINES * ink + _IN_HIGHLIGHTS * paper
+    line_work = _draw_lines(grey, level)
     share = cv2.GaussianBlur(is_toned.astype(np.float32), (0, 0), _EDGE_SIGMA_PX)
     drawn = line_work + share * (dots - line_work)
     return np.asarray(np.rint(255 * np.clip(drawn, 0, 1)), np.uint8)
@@ -84,16 +85,13 @@ def _find_tones(grey: Tone, disc: NDArray[np.uint8], steepest: float) -> NDArray
     return np.asarray(cv2.morphologyEx(is_between.astype(np.uint8), cv2.MORPH_OPEN, disc), np.bool_)
 
 
-def _draw_lines(grey: Tone, disc: NDArray[np.uint8]) -> Tone:
+def _draw_lines(grey: Tone, level: Tone) -> Tone:
     """Return the picture in black and white, 0-1, its edges a pixel wide however soft they were.
 
     A pixel's grey over the slope there is its distance from the edge.
     """
-    middle = (cv2.dilate(grey, disc) + cv2.erode(grey, disc)) / 2
-    level = np.clip(middle, *_LINE_GREYS)
-    return np.asarray(
-        np.clip(0.5 + (grey - level) / np.maximum(_slope(grey), _LEAST_SLOPE), 0, 1), np.float32
-    )
+    distance_px = (grey - level) / np.maximum(_slope(grey), _LEAST_SLOPE)
+    return np.asarray(np.clip(0.5 + distance_px, 0, 1), np.float32)
 
 
 def _slope(grey: Tone) -> Tone:
