@@ -41,7 +41,9 @@ _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegts,asf,flv,ogg
 _FORMAT_OF_SUFFIX = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _BT709, _BT601 = 1, 6  # as H.273 numbers matrix, primaries and transfer
 _MATRIX_NAME = {_BT709: "ITU709", _BT601: "SMPTE170M"}
-_BT601_MATRICES = (5, 6)
+_BT601_MATRICES = (4, 5, 6)
+# As FFmpeg calls the matrices that films say they have; 2 is "not said", 9 and 10 are BT.2020.
+_SAID_MATRICES = {4: "FCC", 7: "SMPTE240M", 9: "BT2020", 10: "BT2020"}
 _HDR_TRANSFERS = (16, 18)
 _HD_HEIGHT_PX = 720  # films that do not say so are BT.709 from here on
 _LIMITED = 1
@@ -56,7 +58,10 @@ _COPIED_SOUND = {
     ".webm": frozenset({"opus", "vorbis"}),
 }
 _REPRODUCIBLE = {"fflags": "+bitexact"}
-_SOFTNESS = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT
+# Read, written and read again by these, a frame's luma stays as it was and its chroma changes by 0.1
+# levels on average; FFmpeg's quick ways make it darker by one to two levels each time.
+_EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+_TO_RGB, _FROM_RGB = Interpolation.BICUBIC | _EXACT, Interpolation.AREA | _EXACT
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +74,8 @@ class FilmFacts:
         rate: Frames a second, the mean.
         time_base: Seconds a tick of the frames' times.
         frames: How many there will be, as the header has it or an estimate; for progress only.
-        matrix: The matrix of its colours by H.273, BT.709 (1) or BT.601 (6).
+        matrix: What its result's colours are written with, by H.273: BT.709 (1), or BT.601 (6) where
+            the film has that, or says nothing and is low.
     """
 
     width_px: int
@@ -142,6 +148,8 @@ class Film:
                 raise ImageError(f"{path} holds no frame", "replace the file", "truncated")
             self._turns = round(first.rotation / 90) % 4
             self.facts = _facts(container, stream, first, self._turns)
+            own = _MATRIX_NAME[self.facts.matrix]
+            self._matrix_name = _SAID_MATRICES.get(int(first.colorspace), own)
             if self.facts.width_px * self.facts.height_px > MAX_PIXELS:
                 raise ImageError(
                     f"{path}: frames of {self.facts.width_px} x {self.facts.height_px} pixels, more"
@@ -174,8 +182,8 @@ class Film:
             width=width_px,
             height=height_px,
             format="rgb24",
-            src_colorspace=_MATRIX_NAME[self.facts.matrix],
-            interpolation=_SOFTNESS,
+            src_colorspace=self._matrix_name,
+            interpolation=_TO_RGB,
         )
         rgb_u8 = np.asarray(shown.to_ndarray(), np.uint8)
         return np.ascontiguousarray(np.rot90(rgb_u8, self._turns))
@@ -273,7 +281,7 @@ class _Encoder:
             format=self._stream.pix_fmt,
             dst_colorspace=_MATRIX_NAME[self._matrix],
             dst_color_range="MPEG",
-            interpolation=_SOFTNESS,
+            interpolation=_FROM_RGB,
         )
         frame.pts, frame.time_base = self._frames, 1 / self._stream.codec_context.framerate
         self._frames += 1
@@ -492,9 +500,8 @@ def _facts(
     frames = stream.frames
     if not frames and container.duration:
         frames = round(container.duration / 1_000_000 * rate)
-    is_old = first.colorspace in _BT601_MATRICES or (
-        first.colorspace != _BT709 and first.height < _HD_HEIGHT_PX
-    )
+    is_unsaid = first.colorspace != _BT709 and first.colorspace not in _SAID_MATRICES
+    is_old = first.colorspace in _BT601_MATRICES or (is_unsaid and first.height < _HD_HEIGHT_PX)
     matrix = _BT601 if is_old else _BT709
     time_base = stream.time_base or _ANIMATION_TICK
     return FilmFacts(width_px, height_px, Fraction(rate), time_base, frames, matrix)
