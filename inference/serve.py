@@ -134,7 +134,7 @@ class Studio:
     Nothing that is sent to it is written to disk or kept.
 
     Args:
-        weights: A generator's file, or a folder of them; None: the usual ones.
+        weights: As `find_weights` takes them; None: the usual ones.
         device: auto, cpu, cuda, cuda:1 or mps.
         limits: What it takes.
 
@@ -148,13 +148,13 @@ class Studio:
         self.turns = Turns(limits)
         self._device = device
         self._loaded: dict[Direction, PictureTranslator] = {}
-        if weights is not None and not weights.is_dir():
-            path = find_weights(weights, None)
+        self._paths = _find_both(weights)
+        if len(set(self._paths.values())) < len(self._paths):  # one file, whatever is asked for
+            path = self._paths[DIRECTIONS[0]]
             translator = load_translator(path, None, device)
             self._paths = {translator.direction: path}
             self._loaded[translator.direction] = PictureTranslator(translator)
         else:
-            self._paths = _find_both(weights)
             self._load(self.directions[0])
 
     @property
@@ -265,13 +265,13 @@ class _Handler(PageHandler):
             self.refuse_for(error)
 
 
-def _find_both(folder: Path | None) -> dict[Direction, Path]:
-    """Return the weights of each direction that a folder has any of; None: the usual ones."""
+def _find_both(weights: Path | None) -> dict[Direction, Path]:
+    """Return the weights of each direction that there are any of; see `find_weights`."""
     found: dict[Direction, Path] = {}
     problem: CheckpointError | None = None
     for direction in DIRECTIONS:
         try:
-            found[direction] = find_weights(folder, direction)
+            found[direction] = find_weights(weights, direction)
         except CheckpointError as error:
             problem = problem or error
     if not found and problem is not None:
