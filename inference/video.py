@@ -58,8 +58,8 @@ _COPIED_SOUND = {
     ".webm": frozenset({"opus", "vorbis"}),
 }
 _REPRODUCIBLE = {"fflags": "+bitexact"}
-# Read, written and read again by these, a frame's luma stays as it was and its chroma changes by 0.1
-# levels on average; FFmpeg's quick ways make it darker by one to two levels each time.
+# Read and written by these, a frame keeps its luma, its chroma changes by 0.1 levels on average;
+# FFmpeg's quick ways make it one to two levels darker each time.
 _EXACT = Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 _TO_RGB, _FROM_RGB = Interpolation.BICUBIC | _EXACT, Interpolation.AREA | _EXACT
 
@@ -74,8 +74,8 @@ class FilmFacts:
         rate: Frames a second, the mean.
         time_base: Seconds a tick of the frames' times.
         frames: How many there will be, as the header has it or an estimate; for progress only.
-        matrix: What its result's colours are written with, by H.273: BT.709 (1), or BT.601 (6) where
-            the film has that, or says nothing and is low.
+        matrix: What its result's colours are written with, by H.273: BT.709 (1), or BT.601 (6)
+            where the film has that, or says nothing and is low.
     """
 
     width_px: int
