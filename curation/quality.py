@@ -167,9 +167,10 @@ def _pose(face: Face, matrix: Matrix, framing: Framing) -> dict[str, float]:
 def _head_angles(eyes: Point, nose: Point, eyes_px: float, name: str) -> dict[str, float]:
     """Return turn, yaw_deg (more: to the picture's right) and pitch_deg (more: upwards).
 
-    Eyes and nose are a rigid triangle seen from afar (weak perspective), pitched and then turned.
-    People's noses differ: of drawn portraits of known pose the yaw by dlib's points is 8 degrees
-    off on average, and pitch says no more than up or down.
+    The head is rigid and seen from afar (weak perspective). Yaw is read as if there were no pitch,
+    and pitch by its first order: solved exactly, both would follow every long nose (on drawn
+    portraits of known pose the exact yaw was 8 degrees off on average, this one 5). Pitch says
+    little more than up or down.
 
     Args:
         eyes: The eyes' middle in the crop, in which their line is level.
@@ -179,14 +180,9 @@ def _head_angles(eyes: Point, nose: Point, eyes_px: float, name: str) -> dict[st
     """
     below, before = _NOSE[name]
     turn, drop = (nose[0] - eyes[0]) / eyes_px, (nose[1] - eyes[1]) / eyes_px
-    # With r its reach: turn = r sin(a) tan(yaw), drop cos(yaw) = r cos(a), a = pitch + phase.
-    square = below**2 + before**2
-    total = square + drop**2 + turn**2
-    cos_yaw = math.sqrt(2 * square / (total + math.sqrt(total**2 - 4 * drop**2 * square)))
-    cos_yaw = min(1.0, cos_yaw)
-    yaw = math.copysign(math.acos(cos_yaw), turn)
-    steep = min(1.0, max(-1.0, drop * cos_yaw / math.sqrt(square)))
-    pitch = math.acos(steep) - math.atan2(before, below)
+    yaw = math.atan2(turn, before)
+    rise = (below - drop * math.cos(yaw)) / before
+    pitch = math.asin(min(1.0, max(-1.0, rise)))
     return {"turn": turn, "yaw_deg": math.degrees(yaw), "pitch_deg": math.degrees(pitch)}
 
 
