@@ -63,6 +63,12 @@ class CollapseError(AnymusError):
     exit_code = 8
 
 
+class UnfinishedRunError(AnymusError):
+    """A training ended by its time limit before its last iteration, state saved: exit code 9."""
+
+    exit_code = 9
+
+
 class InterruptedRunError(AnymusError):
     """A signal stopped the run after its state was saved: exit code 130."""
 

@@ -168,7 +168,7 @@ class TrainParams(_Section):
     iterations: int = Field(ge=1, le=100_000_000, description="training steps")
     max_seconds: float | None = Field(
         gt=0,
-        description="stop after this time with the state saved, exit code 0; the same command goes"
+        description="stop after this time with the state saved, exit code 9; the same command goes"
         " on from there; null: no limit",
     )
     lr: float = Field(gt=0, le=1, description="Adam's learning rate while it is held")

@@ -1,4 +1,7 @@
-"""Engines: what runs a generator. OpenCV's on a CPU, torch on the rest, ONNX Runtime on request."""
+"""Engines: what runs a generator. OpenCV's on a CPU, torch on the rest, ONNX Runtime on request.
+
+Why these: docs/decisions/0013-engines-of-conversion.md.
+"""
 
 import sys
 import threading

@@ -225,7 +225,10 @@ def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> Non
 def test_a_time_limit_ends_a_run_well_and_the_next_goes_on(dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "run"
     process = _start(root, dataset, 1, "train.max_seconds=0.01")
-    _finish(process)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 9, errors
+    assert "train.max_seconds is over at step 1 of" in errors
+    assert (root / "models" / "generator_a2b.safetensors").is_file()
     assert list((root / "models" / "checkpoints").rglob("*.safetensors"))
     root.rename(tmp_path / "again")
     whole = tmp_path / "whole"

@@ -57,6 +57,7 @@ def train(
         log_path=Path(paths.models) / "speed.jsonl",
     )
     print_report(done, is_json)
+    done.require_finished()
 
 
 def evaluate(

@@ -16,7 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anymus.errors import AnymusError, DatasetError, ImageError, InterruptedRunError
+from anymus.errors import (
+    AnymusError,
+    DatasetError,
+    ImageError,
+    InterruptedRunError,
+    UnfinishedRunError,
+)
 from anymus.files import atomic_folder, write_json
 from anymus.images import read_rgb, write_png
 from anymus.params_train import TrainParams
@@ -63,6 +69,18 @@ class TrainReport:
     def is_finished(self) -> bool:
         """Return whether all iterations are done; if not, the same command goes on."""
         return self.step == self.iterations
+
+    def require_finished(self) -> None:
+        """Do nothing when all iterations are done.
+
+        Raises:
+            UnfinishedRunError: `max_seconds` ended the run before.
+        """
+        if not self.is_finished:
+            raise UnfinishedRunError(
+                f"train.max_seconds is over at step {self.step} of {self.iterations}: state saved",
+                "run the same command again: it goes on from there",
+            )
 
     def as_metrics(self) -> dict[str, int | float]:
         """Return the figures by name."""
@@ -423,12 +441,13 @@ def _score(run: _Run, state: TrainingState) -> None:
 
 
 def _end_early(run: _Run, state: TrainingState, stop: StopRequest) -> None:
-    """Say that the stretch is over; a signal makes an error of it, the time limit does not."""
-    where = f"step {state.step} of {run.params.iterations}: state saved in {run.folder.path}"
-    hint = "run the same command again: it goes on from there"
+    """Make an error of a stretch that a signal ended; of one that its time limit ended, do not."""
     if stop.signal_name:
-        raise InterruptedRunError(f"{stop.signal_name} at {where}", hint)
-    log.info("train.max_seconds is over at %s; %s", where, hint)
+        raise InterruptedRunError(
+            f"{stop.signal_name} at step {state.step} of {run.params.iterations}: state saved in"
+            f" {run.folder.path}",
+            "run the same command again: it goes on from there",
+        )
 
 
 def _read_batch(run: _Run, state: TrainingState, loader: BatchLoader, step: int) -> Batch:
