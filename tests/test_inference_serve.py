@@ -161,7 +161,7 @@ def test_other_places_and_other_sites_are_refused(browser: Browser) -> None:
 def test_ten_at_once_are_all_served_and_alike(browser: Browser, portrait: RgbU8) -> None:
     png = encode_png(portrait)
     with ThreadPoolExecutor(10) as pool:
-        answers = list(pool.map(lambda _: browser.translate(png, "faces=paste"), range(10)))
+        answers = list(pool.map(lambda _: browser.translate(png, "faces=whole"), range(10)))
     assert [status for status, _ in answers] == [200] * 10
     assert len({answer["results"][0]["after"] for _, answer in answers}) == 1
 
