@@ -146,18 +146,23 @@ def _look(film: Source, work: Path, name: str, studio: Studio) -> tuple[list[Loo
     looks, end = _read_looks(path)
     if end is not None:
         return looks, end
-    with path.open("a", encoding="utf-8") as notes:
-        frames = _Ending(film.frames())
-        for look in track(
-            islice(_see(film, frames, len(looks), studio), len(looks), None),
-            f"{name}: faces" if studio.find else f"{name}: times",
-            max(1, film.facts.frames - len(looks)),
-        ):
-            looks.append(look)
-            row = {"pts": look.pts, "change": look.change, "faces": _FACES.dump_python(look.faces)}
-            notes.write(json.dumps(row) + "\n")
-            notes.flush()
-        notes.write(json.dumps({"end": frames.end}) + "\n")
+    frames = _Ending(film.frames())
+    seen = islice(_see(film, frames, len(looks), studio), len(looks), None)
+    title = f"{name}: faces" if studio.find else f"{name}: times"
+    try:
+        with path.open("a", encoding="utf-8") as notes:
+            for look in track(seen, title, max(1, film.facts.frames - len(looks))):
+                looks.append(look)
+                faces = _FACES.dump_python(look.faces)
+                row = {"pts": look.pts, "change": look.change, "faces": faces}
+                notes.write(json.dumps(row) + "\n")
+                notes.flush()
+            notes.write(json.dumps({"end": frames.end}) + "\n")
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"interrupted, {len(looks)} frames of {name} were looked at",
+            "the same command goes on there",
+        ) from None
     return looks, frames.end
 
 

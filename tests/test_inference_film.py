@@ -175,7 +175,7 @@ def test_looking_for_faces_goes_on_where_it_was(tmp_path: Path) -> None:
         return ()
 
     item = _item(source, tmp_path / "out" / "film.mp4")
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedRunError, match="5 frames of"):
         convert_film(item, _studio(find=find))
     (work,) = (tmp_path / "out").iterdir()
     with (work / "looks.jsonl").open("a") as notes:
