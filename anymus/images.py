@@ -6,6 +6,7 @@ Everything else speaks `rgb_u8`: (H, W, 3) uint8, 0-255, RGB in sRGB, upright.
 import io
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,13 +53,20 @@ class ImageFacts:
         return SUFFIX_OF_FORMAT[self.format]
 
 
-def read_facts(content: bytes) -> ImageFacts:
-    """Return what the header of encoded bytes says, without decoding pixels.
+class OpenPicture:
+    """An encoded picture whose header was read, and whose pixels were not."""
 
-    Raises:
-        ImageError: Not a picture of an accepted format, or larger than the limits.
-    """
-    with _open(content, "the bytes") as image:
+    def __init__(self, image: Image.Image, name: str) -> None:
+        self._image = image
+        self._name = name
+
+    def facts(self) -> ImageFacts:
+        """Return what the header says.
+
+        Raises:
+            OSError: It can only be read to the end of the pixels, and those are cut.
+        """
+        image = self._image
         width_px, height_px = image.size
         if _read_orientation(image) in (5, 6, 7, 8):
             width_px, height_px = height_px, width_px
@@ -66,8 +74,49 @@ def read_facts(content: bytes) -> ImageFacts:
         kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with more views
         return ImageFacts(kind, width_px, height_px, frames)
 
+    def check_pixels(self) -> None:
+        """Decode the picture to its end, as cheaply as its format allows, and keep nothing.
 
-def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
+        A JPEG is decoded at an eighth of its size: all its data are read, which finds a cut file,
+        at about half the time.
+
+        Raises:
+            ImageError: It is truncated.
+        """
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if self._image.format == "JPEG":
+                    self._image.draft("L", (1, 1))
+                self._image.load()
+        except Exception as error:
+            raise ImageError(
+                f"cannot decode {self._name}: {error}", "replace the file", "truncated"
+            ) from error
+
+
+def read_facts(content: bytes) -> ImageFacts:
+    """Return what the header of encoded bytes says, without decoding pixels.
+
+    Raises:
+        ImageError: Not a picture of an accepted format, or larger than the limits.
+    """
+    with open_picture(content) as picture:
+        return picture.facts()
+
+
+@contextmanager
+def open_picture(content: bytes, name: str = "the bytes") -> Iterator[OpenPicture]:
+    """Give an encoded picture to look at.
+
+    Raises:
+        ImageError: Not a picture of an accepted format, or larger than the limits.
+    """
+    with _open(content, name) as image:
+        yield OpenPicture(image, name)
+
+
+def decode_rgb(content: bytes, name: str = "the bytes", *, enough_px: int | None = None) -> RgbU8:
     """Return the pixels of an encoded picture as upright `rgb_u8` (H, W, 3).
 
     EXIF orientation is applied, an embedded colour profile is turned to sRGB, transparency is laid
@@ -77,6 +126,8 @@ def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
     Args:
         content: The encoded bytes.
         name: What to call the picture in an error.
+        enough_px: A JPEG may be decoded at a half, quarter or eighth of its size, which is quicker,
+            as long as no side falls below this.
 
     Raises:
         ImageError: Not a picture, truncated, or larger than the limits.
@@ -85,6 +136,8 @@ def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
+                if enough_px is not None:
+                    image.draft(None, (enough_px, enough_px))
                 image.load()
                 upright = ImageOps.exif_transpose(image)
                 return np.asarray(_to_srgb(upright), dtype=np.uint8).copy()
@@ -94,29 +147,7 @@ def decode_rgb(content: bytes, name: str = "the bytes") -> RgbU8:
             ) from error
 
 
-def check_pixels(content: bytes, name: str = "the bytes") -> None:
-    """Decode an encoded picture to its end, as cheaply as its format allows, and keep nothing.
-
-    A JPEG is decoded at an eighth of its size: all its data are read, which finds a cut file, at
-    about half the time.
-
-    Raises:
-        ImageError: Not a picture, truncated, or larger than the limits.
-    """
-    with _open(content, name) as image:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if image.format == "JPEG":
-                    image.draft("L", (1, 1))
-                image.load()
-        except Exception as error:
-            raise ImageError(
-                f"cannot decode {name}: {error}", "replace the file", "truncated"
-            ) from error
-
-
-def read_rgb(path: Path) -> RgbU8:
+def read_rgb(path: Path, *, enough_px: int | None = None) -> RgbU8:
     """Return the pixels of a picture file as upright `rgb_u8` (H, W, 3); see `decode_rgb`.
 
     A path may lead into a tar shard (`anymus/shards.py`).
@@ -124,7 +155,7 @@ def read_rgb(path: Path) -> RgbU8:
     Raises:
         ImageError: The file cannot be opened, is no picture, is truncated or too large.
     """
-    return decode_rgb(_read_bytes(path), str(path))
+    return decode_rgb(_read_bytes(path), str(path), enough_px=enough_px)
 
 
 def read_frames(path: Path) -> Iterator[tuple[RgbU8, int]]:

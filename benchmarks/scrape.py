@@ -3,7 +3,8 @@
 python benchmarks/scrape.py --pages 200 --pictures 2000 --rounds 3
 
 The server is a local nginx; without one it is Python's http.server, and the table says so. Each
-crawl is a process of its own; its CPU time is what the system counted when it ended.
+crawl is a process of its own that imports what it needs; its CPU time is what the system counted
+when it ended.
 """
 
 import argparse
@@ -20,17 +21,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from anymus.images import encode_jpeg, resize_rgb
-from anymus.manifest import write_manifest
-from anymus.params import load_params, read_preset
-from scrapers.report import settle
-from scrapers.scrape import scrape
-from scrapers.sites import load_recipe
-from scrapers.state import Journal, iter_entries, state_folder
-
 CONCURRENCY = 8
+KINDS = {
+    "stock": "Scrapy FilesPipeline",
+    "checked": "the same, each picture decoded before it is stored",
+    "ours": "anymus scrape",
+}
 DIFFERENT = 40  # drawn pictures; a comment in each file makes all bytes differ
 RECIPE = """
 name: bench
@@ -77,6 +73,10 @@ class Cost:
 
 def fill_site(root: Path, pages: int, pictures: int) -> float:
     """Write galleries that follow each other and their pictures; return the mean size in bytes."""
+    import numpy as np
+
+    from anymus.images import encode_jpeg, resize_rgb
+
     rng = np.random.default_rng(3)
     drawn = []
     for _ in range(DIFFERENT):
@@ -140,6 +140,10 @@ def _wait_for(port: int) -> None:
 
 def crawl_ours(url: str, folder: Path) -> None:
     """Run a whole `scrape`: crawl, journal, manifest, page."""
+    from anymus.params import load_params, read_preset
+    from scrapers.scrape import scrape
+    from scrapers.sites import load_recipe
+
     folder.mkdir()
     (folder / "bench.yaml").write_text(RECIPE.format(url=url, concurrency=CONCURRENCY))
     (folder / "params.yaml").write_text(read_preset("demo"))
@@ -147,10 +151,17 @@ def crawl_ours(url: str, folder: Path) -> None:
     scrape(params, load_recipe(str(folder / "bench.yaml")), folder / "raw")
 
 
-def crawl_stock(url: str, folder: Path) -> None:
-    """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl."""
+def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
+    """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl.
+
+    `is_checked`: each picture is decoded to its end, as ours are, before it is stored.
+    """
     from scrapy import Spider
     from scrapy.crawler import CrawlerProcess
+    from scrapy.pipelines.files import FilesPipeline
+
+    folder.mkdir()
+    pipeline = _checking(FilesPipeline, folder) if is_checked else FilesPipeline
 
     class Gallery(Spider):
         name = "gallery"
@@ -169,7 +180,7 @@ def crawl_stock(url: str, folder: Path) -> None:
                 yield response.follow(link, self.parse)
 
     settings = {
-        "ITEM_PIPELINES": {"scrapy.pipelines.files.FilesPipeline": 1},
+        "ITEM_PIPELINES": {pipeline: 1},
         "FILES_STORE": str(folder / "raw"),
         "ROBOTSTXT_OBEY": True,
         "DOWNLOAD_DELAY": 0,
@@ -190,6 +201,22 @@ def crawl_stock(url: str, folder: Path) -> None:
     process.start()
 
 
+def _checking(base: type, folder: Path) -> type:
+    """Return the pipeline, but with each picture decoded as `scrape` does it."""
+    from anymus.params import load_params, read_preset
+    from scrapers.storing import WEB_FORMATS, check_picture
+
+    (folder / "params.yaml").write_text(read_preset("demo"))
+    limits = load_params(folder / "params.yaml").scrape
+
+    class Checking(base):  # type: ignore[misc]
+        def file_downloaded(self, response, *args, **named):  # type: ignore[no-untyped-def]
+            check_picture(response.body, limits, WEB_FORMATS)
+            return super().file_downloaded(response, *args, **named)
+
+    return Checking
+
+
 def measure(kind: str, url: str, folder: Path) -> Cost:
     """Return what one crawl in a new process cost."""
     command = [sys.executable, __file__, "--crawl", kind, "--url", url, "--folder", str(folder)]
@@ -206,6 +233,10 @@ def measure(kind: str, url: str, folder: Path) -> Cost:
 
 def measure_manifest(folder: Path) -> float:
     """Return the CPU seconds that the journal and the manifest of a finished crawl take."""
+    from anymus.manifest import write_manifest
+    from scrapers.report import settle
+    from scrapers.state import Journal, iter_entries, state_folder
+
     entries = list(iter_entries(state_folder(folder / "raw")))
     again = folder / "again"
     again.mkdir()
@@ -224,7 +255,7 @@ def print_table(server: str, costs: dict[str, list[Cost]], manifest_s: list[floa
     print(f"server: {server}; {CONCURRENCY} requests at a time, no delay")
     print("| crawl | pictures | CPU ms a picture | spread | wall s | of FilesPipeline |")
     print("|---|---|---|---|---|---|")
-    for kind, title in (("stock", "Scrapy FilesPipeline"), ("ours", "anymus scrape")):
+    for kind, title in KINDS.items():
         each = [1000 * cost.cpu_s / cost.pictures for cost in costs[kind]]
         wall = statistics.median(cost.wall_s for cost in costs[kind])
         median, spread = statistics.median(each), f"{min(each):.2f}-{max(each):.2f}"
@@ -241,15 +272,17 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--pictures", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--crawl", choices=("ours", "stock"), help=argparse.SUPPRESS)
+    parser.add_argument("--crawl", choices=list(KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.crawl:
-        crawl = crawl_ours if options.crawl == "ours" else crawl_stock
-        crawl(options.url, options.folder)
+        if options.crawl == "ours":
+            crawl_ours(options.url, options.folder)
+        else:
+            crawl_stock(options.url, options.folder, is_checked=options.crawl == "checked")
         return
-    costs: dict[str, list[Cost]] = {"ours": [], "stock": []}
+    costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
     manifest_s = []
     with tempfile.TemporaryDirectory() as name:
         base = Path(name)
@@ -257,7 +290,7 @@ def main() -> None:
         print(f"{options.pictures} pictures of {size_bytes / 1000:.0f} kB on {options.pages} pages")
         with serve(base / "site", base) as (url, server):
             for turn in range(options.rounds):
-                for kind in ("ours", "stock") if turn % 2 else ("stock", "ours"):
+                for kind in reversed(KINDS) if turn % 2 else KINDS:
                     folder = base / f"{kind}-{turn}"
                     costs[kind].append(measure(kind, url, folder))
                     if kind == "ours":

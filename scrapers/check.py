@@ -268,7 +268,7 @@ def _check_api(recipe: Recipe, text: str, url: str) -> Iterable[Line]:
 
 
 def _picture_lines(recipe: Recipe, rows: list[dict[str, str | None]]) -> list[Line]:
-    named = recipe.selectors.model_dump(exclude_none=True)
+    named = dict(recipe.selectors.named)
     return [
         _line(f"picture.{name}", selector, [row.get(name) for row in rows])
         for name, selector in named.items()

@@ -42,10 +42,10 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
     PublicAddressResolver.is_demo = job.recipe.is_demo
     process = AsyncCrawlerProcess(build_settings(job))
     crawler = process.create_crawler(_SPIDERS[job.recipe.kind])
-    fault = _Fault(crawler)
-    _Progress(crawler)
+    fault, progress = _Fault(crawler), _Progress(crawler)
     task = process.crawl(crawler, job=job)
     process.start()
+    del progress  # signals hold their receivers weakly: until here it had to live
     spider = crawler.spider
     error = None if task.cancelled() or not task.done() else task.exception()
     if error is not None or not isinstance(spider, SourceSpider):

@@ -91,7 +91,7 @@ def forget(params: Params, what: str, *, is_dry: bool = False) -> Forgotten:
     if not is_dry:
         result.tombstones = add_entries(Path(params.paths.blocklist), entries)
     for state in states:
-        _add(result, state, _forget_in_state(state, target, is_dry=is_dry))
+        _add(result, _as_given(state), _forget_in_state(state, target, is_dry=is_dry))
     for folder in folders:
         _add(result, folder, _forget_in_folder(folder, target, is_dry=is_dry))
     if not result.places:
@@ -115,6 +115,11 @@ def _folders(params: Params) -> Iterator[Path]:
 
 def _states(params: Params) -> Iterator[Path]:
     return (state_folder(Path(params.paths.raw) / domain) for domain in DOMAINS)
+
+
+def _as_given(path: Path) -> Path:
+    """Return a path as the parameters have it: below the working folder, relative to it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def _find_ids(rows: Iterable[ImageRecord], what: str) -> frozenset[str]:
@@ -220,7 +225,7 @@ def _forget_pages_of_runs(params: Params, result: Forgotten) -> None:
 def _forget_work(folders: list[Path], result: Forgotten) -> None:
     """Remove what a stage that was cut off had made so far: it is made again."""
     for folder in folders:
-        work = folder.absolute().with_name(f".{folder.name}.work")
+        work = folder.with_name(f".{folder.name}.work")
         if work.is_dir():
             result.places.append(Place(str(work), sum(1 for _ in work.rglob("*.*")), 0))
             if not result.is_dry:

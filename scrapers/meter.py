@@ -33,10 +33,14 @@ class Meter:
         seconds = max(time.monotonic() - self._began, 0.001)
         waiting = "" if progress.waiting is None else f", {progress.waiting} waiting for any of us"
         return (
-            f"{progress.pages} pages, {progress.pictures} pictures "
+            f"{_count(progress.pages, 'page')}, {_count(progress.pictures, 'picture')} "
             f"({progress.size_bytes / 1e6:.1f} MB), {progress.rejected} refused, "
             f"{progress.pictures / seconds:.1f} a second{waiting}"
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 class _LiveMeter(Meter):

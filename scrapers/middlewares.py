@@ -16,7 +16,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Response
 
 from .job import Note, send
-from .opt_outs import find_opt_out_in_headers
+from .opt_outs import OPT_OUT_HEADERS, find_opt_out_in_headers
 from .page_cache import IS_PICTURE_KEY, IS_RULE_KEY
 from .refusals import RefusedRequestError
 
@@ -45,23 +45,15 @@ class OptOutMiddleware:
 
 
 class DryRunMiddleware:
-    """In a dry run, lets everything out but pictures."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self._is_dry = crawler.spider.job.is_dry  # type: ignore[union-attr]
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> "DryRunMiddleware":
-        """Return the middleware of a crawl."""
-        return cls(crawler)
+    """Lets everything out but pictures."""
 
     def process_request(self, request: Request) -> None:
         """Let the request pass.
 
         Raises:
-            RefusedRequestError: It is a picture's, and this is a dry run: `would_fetch`.
+            RefusedRequestError: It is a picture's: `would_fetch`.
         """
-        if self._is_dry and IS_PICTURE_KEY in request.meta:
+        if IS_PICTURE_KEY in request.meta:
             raise RefusedRequestError("would_fetch")
 
 
@@ -190,6 +182,6 @@ def read_retry_after(value: bytes | None) -> float | None:
 
 
 def _header_lines(response: Response) -> Iterable[tuple[str, str]]:
-    for name, values in response.headers.items():
-        for value in values:
-            yield name.decode("latin-1").lower(), value.decode("latin-1")
+    for name in OPT_OUT_HEADERS:
+        for value in response.headers.getlist(name):
+            yield name, value.decode("latin-1")

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterable
 
-from bs4 import BeautifulSoup
-
 USER_AGENT_WORD = "anymus"
+OPT_OUT_HEADERS = ("x-robots-tag", "tdm-reservation", "content-usage")
 # On anything that shows a picture, and on a picture itself.
 _ON_PAGE = frozenset({"noai", "noimageai", "noml", "noimageindex"})
 _ON_PICTURE = _ON_PAGE | {"noindex", "none"}
@@ -42,6 +41,8 @@ def find_opt_out_in_page(html: str) -> str | None:
     lower = html.lower()
     if not any(word in lower for word in ("robots", "tdm-reservation", USER_AGENT_WORD)):
         return None
+    from bs4 import BeautifulSoup
+
     for tag in BeautifulSoup(html, "lxml").find_all("meta"):
         name = str(tag.get("name", "")).strip().lower()
         content = str(tag.get("content", ""))

@@ -104,7 +104,8 @@ class RobotsMiddleware:
         origin = f"{parts.scheme}://{parts.netloc}"
         if origin not in self._fetches:
             self._fetches[origin] = asyncio.ensure_future(self._fetch_rules(origin))
-        rules = await asyncio.shield(self._fetches[origin])
+        fetch = self._fetches[origin]
+        rules = fetch.result() if fetch.done() else await asyncio.shield(fetch)
         is_offered = self._job.limits.has_read_api_terms and self._job.recipe.is_api_address(
             request.url
         )

@@ -147,11 +147,13 @@ def read_request(task: Task, spider: Any) -> Request:
     values = json.loads(task.text)
     if not {values["callback"], values["errback"]} <= _CALLBACKS:
         raise ValueError(f"the queue holds a request that no crawler of ours wrote: {task.text}")
+    found = Found(**values["found"])
     request = Request(
         spider.job.local_url(values["url"]),
         callback=getattr(spider, values["callback"]),
         errback=getattr(spider, values["errback"]),
-        cb_kwargs={"found": Found(**values["found"])},
+        headers=spider.name_referrer(values["url"], found.page_url),
+        cb_kwargs={"found": found},
         meta=values["meta"] | {IN_HAND_KEY: task.token, _TRIES_KEY: task.tries},
         priority=values["priority"],
     )

@@ -23,6 +23,8 @@ from .shared import SharedCrawl, join_run, machine_name, name_worker, open_share
 from .sites import Recipe, load_recipe
 from .state import CrawlState, Entry, open_state
 
+# No answer came: where the web is only reached through a proxy, that is why.
+_NO_WAY = frozenset({"robots_unavailable", "unreachable", "unresolved", "timeout", "failed"})
 _GRACE_S = 2.0
 _STDERR_LINES = 5
 
@@ -144,6 +146,15 @@ def hint_of_refusal(recipe: Recipe, reason: str) -> str:
             f"its owner offers this API to programs at {recipe.api.offered_at}: read that, then"
             " -S scrape.has_read_api_terms=true"
         )
+    if reason in _NO_WAY and not recipe.is_demo and urllib.request.getproxies():
+        return (
+            "no proxy is used, because the address that is checked must be the one that is"
+            " dialled: run it where the web is reached without one"
+        )
+    if reason == "robots_unavailable":
+        return "a robots.txt that cannot be read counts as no: look at it, or try again later"
+    if not is_chosen(reason):
+        return "look at the site, or try again later"
     return "choose another source, or ask its owner"
 
 
@@ -332,7 +343,7 @@ def _require_success(recipe: Recipe, outcome: CrawlOutcome) -> None:
             hint_of_refusal(recipe, reason),
         )
     raise DatasetError(
-        f"{recipe.name}: {url} could not be read ({reason})", "look at the site, or try again later"
+        f"{recipe.name}: {url} could not be read ({reason})", hint_of_refusal(recipe, reason)
     )
 
 

@@ -15,7 +15,6 @@ _MIDDLEWARES: dict[str, int | None] = {
     "scrapers.addresses.AddressMiddleware": 50,
     "scrapers.middlewares.OptOutMiddleware": 60,
     "scrapers.robots.RobotsMiddleware": 100,
-    "scrapers.middlewares.DryRunMiddleware": 120,
     "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry
     "scrapers.middlewares.BackOffMiddleware": 570,  # and so does this
     "scrapers.middlewares.BudgetMiddleware": 880,  # what comes from the cache is free
@@ -31,7 +30,8 @@ def build_settings(job: CrawlJob) -> dict[str, object]:
         **_guards(),
         **_cache(job),
         **_components(),
-        **(_sharing() if job.sharing else {}),
+        "DOWNLOADER_MIDDLEWARES": _middlewares(job),
+        **({"SCHEDULER": "scrapers.scheduler.SharedScheduler"} if job.sharing else {}),
     }
 
 
@@ -68,12 +68,14 @@ def _pages_name(job: CrawlJob) -> str:
     return f"pages-{job.sharing.machine}.sqlite" if job.sharing else PAGES_NAME
 
 
-def _sharing() -> dict[str, object]:
-    return {
-        "SCHEDULER": "scrapers.scheduler.SharedScheduler",
-        "DOWNLOADER_MIDDLEWARES": _MIDDLEWARES
-        | {"scrapers.scheduler.TriesMiddleware": 10, "scrapers.pace.SharedPaceMiddleware": 950},
-    }
+def _middlewares(job: CrawlJob) -> dict[str, int | None]:
+    added = {}
+    if job.is_dry:
+        added["scrapers.middlewares.DryRunMiddleware"] = 120
+    if job.sharing:
+        added["scrapers.scheduler.TriesMiddleware"] = 10
+        added["scrapers.pace.SharedPaceMiddleware"] = 950  # what comes from the cache waits not
+    return _MIDDLEWARES | added
 
 
 def _limits(job: CrawlJob) -> dict[str, object]:
@@ -108,12 +110,14 @@ def _components() -> dict[str, object]:
         # what a redirect leads to.
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the pages
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
-        "DOWNLOADER_MIDDLEWARES": _MIDDLEWARES,
         "WARN_ON_GENERATOR_RETURN_VALUE": False,  # it reads each callback's source again and again
         "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
         "SPIDER_MIDDLEWARES": {
+            # All that a callback gives would pass through each of them.
             "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
             "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+            "scrapy.spidermiddlewares.referer.RefererMiddleware": None,  # the spider's own
+            "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
         },
         "ITEM_PIPELINES": {"scrapers.pipelines.StorePipeline": 100},
     }

@@ -1,6 +1,7 @@
 """Site recipes: YAML files that say where a source's pictures and their credits are."""
 
 import re
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote_plus, urlsplit
@@ -39,6 +40,11 @@ class PictureSelectors(RecipePart):
     licence: str | None = Field(default=None, description="the licence's name")
     licence_url: str | None = Field(default=None, description="the licence's URL")
     page_url: str | None = Field(default=None, description="in an API: the page for people")
+
+    @cached_property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Return the fields that are given, with their selectors."""
+        return tuple(self.model_dump(exclude_none=True).items())
 
 
 class ApiPaging(RecipePart):
@@ -208,6 +214,7 @@ class Recipe(RecipePart):
         return licence is not None and _fold(licence) in {_fold(name) for name in self.licences}
 
 
+@lru_cache
 def split_selector(selector: str) -> tuple[str, str | None]:
     """Return the CSS and the attribute's name (None: the text) of `css::attr(name)`."""
     match = _SELECTOR.match(selector.strip())

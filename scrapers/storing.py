@@ -6,7 +6,7 @@ from pathlib import Path
 from anymus.blocklist import REASON, Blocklist
 from anymus.errors import ImageError
 from anymus.files import content_path, sha256_bytes, sha256_file, write_bytes
-from anymus.images import FORMATS, ImageFacts, check_pixels, decode_rgb, read_facts
+from anymus.images import FORMATS, ImageFacts, decode_rgb, open_picture
 from anymus.params import ScrapeParams
 
 WEB_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF"})
@@ -23,20 +23,21 @@ def check_picture(
         ImageError: It is no picture of these formats, too large, too small, has too many frames, or
             cannot be decoded to its end.
     """
-    try:
-        facts = read_facts(content)
-    except OSError as error:  # some headers can only be read to the end of the pixels
-        raise ImageError(f"cannot read: {error}", reason="truncated") from error
-    if facts.format not in formats:
-        raise ImageError(f"{facts.format} is not taken", reason="unwanted_format")
-    if min(facts.width_px, facts.height_px) < limits.min_side_px:
-        raise ImageError(
-            f"{facts.width_px} x {facts.height_px} pixels: a side is under {limits.min_side_px}",
-            reason="too_small",
-        )
-    if facts.frames > limits.max_frames:
-        raise ImageError(f"{facts.frames} frames", reason="too_many_frames")
-    check_pixels(content)
+    with open_picture(content) as picture:
+        try:
+            facts = picture.facts()
+        except OSError as error:  # some headers can only be read to the end of the pixels
+            raise ImageError(f"cannot read: {error}", reason="truncated") from error
+        if facts.format not in formats:
+            raise ImageError(f"{facts.format} is not taken", reason="unwanted_format")
+        if min(facts.width_px, facts.height_px) < limits.min_side_px:
+            raise ImageError(
+                f"{facts.width_px} x {facts.height_px} pixels: under {limits.min_side_px}",
+                reason="too_small",
+            )
+        if facts.frames > limits.max_frames:
+            raise ImageError(f"{facts.frames} frames", reason="too_many_frames")
+        picture.check_pixels()
     return facts
 
 

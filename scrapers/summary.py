@@ -32,12 +32,14 @@ def print_summary(report: ScrapeReport, *, is_json: bool) -> None:
     table.add_row("[bold]all kept", f"[bold]{report.pictures}")
     _print(table)
     if report.rejected:
+        sys.stderr.write("\n")
         table = _table("left out, by reason", "pictures")
         for reason, count in report.rejected.items():
             table.add_row(reason, str(count))
         _print(table)
     fetched = "" if report.fetched is None else f", {report.fetched} fetched in this run"
     shards = f" in {report.shards} tar shards" if report.shards else ""
+    sys.stderr.write("\n")
     lines = [
         f"{report.size_bytes / 1e6:.1f} MB{shards}, {report.pages} pages, "
         f"{report.authors} authors{fetched}",

@@ -1,5 +1,6 @@
 """Forget: out of everything that was made of a picture, and never back."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -70,9 +71,13 @@ def collect(hostile: Hostile, crawl: Crawl, project: Params, tmp_path: Path) -> 
 
 
 def test_forget_reaches_everything_and_survives_a_rerun(
-    hostile: Hostile, crawl: Crawl, project: Params, tmp_path: Path
-) -> None:
+    hostile: Hostile, crawl: Crawl, project: Params, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     rows = collect(hostile, crawl, project, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    here = {name: os.path.relpath(path) for name, path in project.paths}
+    project = project.model_copy(update={"paths": project.paths.model_copy(update=here)})
     gone = next(row for row in rows if str(row.url).endswith("/1.jpg"))
     raw, dataset = Path(project.paths.raw) / "photo", Path(project.paths.dataset)
 
@@ -82,6 +87,7 @@ def test_forget_reaches_everything_and_survives_a_rerun(
     done = forget(project, str(gone.url))
 
     assert [place.path for place in ahead.places] == [place.path for place in done.places]
+    assert not any(Path(place.path).is_absolute() for place in done.places)
     for folder in (raw, Path(project.paths.detected) / "photo", dataset):
         left = read_manifest(folder)
         assert len(left) == 2

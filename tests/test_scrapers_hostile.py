@@ -259,6 +259,18 @@ def test_addresses_that_a_crawl_must_not_dial(
     assert Counter(found.values())["no_url"] == 3
 
 
+def test_a_page_that_refreshes_itself_leads_nowhere(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport]
+) -> None:
+    refresh = "<meta http-equiv=refresh content='0; url=http://10.0.0.1/'>"
+    hostile.html("/", gallery("/0.jpg", head=refresh))
+
+    report = crawl(domains="[127.0.0.1, 10.0.0.1]")
+
+    assert (report.pages, report.pictures, report.rejected) == (1, 1, {})
+    assert "/0.jpg" in hostile.asked
+
+
 def test_a_live_recipe_never_reaches_this_machine(
     hostile: Hostile, crawl: Callable[..., ScrapeReport]
 ) -> None:

@@ -17,6 +17,8 @@ import pytest
 from anymus.errors import AnymusError
 from anymus.manifest import read_manifest
 from hostile import RECIPE, Hostile, gallery, picture
+from scrapers.job import CrawlProgress
+from scrapers.meter import Meter
 from scrapers.report import ScrapeReport
 from scrapers.state import Entry, Journal, iter_entries, journal_path, open_state
 
@@ -276,3 +278,19 @@ def test_ctrl_c_keeps_what_was_collected(hostile: Hostile, params: object, tmp_p
     process.communicate()
     assert len(hostile.asked) - before < 22
     check_collection(tmp_path / "raw", hostile, paths)
+
+
+def test_progress_is_shown_while_a_crawl_runs(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[CrawlProgress] = []
+    monkeypatch.setattr(Meter, "show", lambda _, progress: shown.append(progress))
+    build_galleries(hostile, 2, 3, wait_s=0.15)
+
+    crawl("/p0")
+
+    assert (shown[-1].pages, shown[-1].pictures, shown[-1].rejected) == (2, 6, 0)
+    assert shown[0].pictures < 6
+    words = Meter("site").describe(CrawlProgress(pages=1, pictures=2, rejected=3, waiting=4))
+    assert words.startswith("1 page, 2 pictures (0.0 MB), 3 refused, ")
+    assert words.endswith(", 4 waiting for any of us")

@@ -19,7 +19,7 @@ from anymus.params import Params
 from hostile import Hostile, picture, reasons
 from scrapers.check import check_site
 from scrapers.choices import Choice, collect
-from scrapers.scrape import dry_run, scrape
+from scrapers.scrape import dry_run, hint_of_refusal, scrape
 from scrapers.sites import Recipe, load_recipe
 from scrapers.url_list import read_urls
 
@@ -139,6 +139,21 @@ def test_commons_category(
     ] * 2
     assert commons.queries[1]["gcmcontinue"] == "file|41|7"
     assert commons.queries[1]["prop"] == "imageinfo"
+
+
+@pytest.mark.parametrize("reason", ["robots_unavailable", "unresolved", "unreachable", "timeout"])
+def test_behind_a_proxy_the_hint_says_why_no_answer_came(
+    reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = load_recipe("commons-photo")
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert "proxy" not in hint_of_refusal(recipe, reason)
+
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+
+    assert "no proxy is used" in hint_of_refusal(recipe, reason)
+    assert "proxy" not in hint_of_refusal(recipe, "robots")
 
 
 def test_an_api_that_robots_closes_to_crawlers_needs_its_terms_read(

@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import jmespath
-from bs4 import BeautifulSoup
 from scrapy.http import Response
 
 from ..sites import Api, Recipe
@@ -56,8 +55,7 @@ def read_items(data: Any, api: Api) -> list[Any] | None:
 
 def read_item(item: Any, recipe: Recipe) -> Fields:
     """Return the picture's fields that the recipe's expressions find in an item, as plain text."""
-    named = recipe.selectors.model_dump(exclude_none=True)
-    return {name: _as_text(_search(path, item)) for name, path in named.items()}
+    return {name: _as_text(_search(path, item)) for name, path in recipe.selectors.named}
 
 
 def next_address(data: Any, url: str, api: Api) -> str | None:
@@ -98,5 +96,7 @@ def _as_text(value: Any) -> str | None:
         return None
     text = str(value)
     if "<" in text and ">" in text:
+        from bs4 import BeautifulSoup
+
         text = BeautifulSoup(text, "lxml").get_text(" ")
     return " ".join(text.split()) or None

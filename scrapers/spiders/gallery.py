@@ -88,6 +88,7 @@ class GallerySpider(SourceSpider):
             url,
             callback=self.parse_item,
             errback=self.fail,
+            headers=self.name_referrer(url, found.page_url),
             cb_kwargs={"found": found},
             meta={IS_COUNTED_KEY: True},
             priority=ITEM_PRIORITY,

@@ -14,6 +14,10 @@ class ListSpider(SourceSpider):
 
     name = "list"
 
+    def name_referrer(self, url: str, page_url: str) -> dict[str, str]:  # noqa: ARG002
+        """Return no header: no page led here."""
+        return {}
+
     async def start(self) -> AsyncIterator[Any]:
         """Yield the pictures' requests and answers."""
         if self.tally.add("lists") == 1:

@@ -6,12 +6,14 @@ left open, a parser finds items inside items, and a field belongs to the innermo
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from bs4 import BeautifulSoup, Tag
 from parsel import Selector
 
 from ..sites import PictureSelectors, Recipe, split_selector
+
+if TYPE_CHECKING:
+    from bs4 import Tag
 
 Fields = dict[str, str | None]
 
@@ -52,7 +54,7 @@ class TidyNode:
 class UntidyNode:
     """A node of a page whose tags may have been left open; `item_ids` are the items' identities."""
 
-    tag: Tag
+    tag: "Tag"
     item_ids: frozenset[int] = frozenset()
 
     def find(self, selector: str) -> str | None:
@@ -71,7 +73,7 @@ class UntidyNode:
         item_ids = frozenset(id(tag) for tag in tags)
         return [UntidyNode(tag, item_ids) for tag in tags]
 
-    def _is_own(self, match: Tag) -> bool:
+    def _is_own(self, match: "Tag") -> bool:
         for ancestor in match.parents:
             if ancestor is self.tag:
                 return True
@@ -79,24 +81,27 @@ class UntidyNode:
                 return False
         return False
 
-    def _own_text(self, match: Tag) -> str:
+    def _own_text(self, match: "Tag") -> str:
         return " ".join(_texts_outside(match, self.item_ids))
 
 
 def read_page(html: str, recipe: Recipe) -> Node:
     """Return the root of a page, read as the recipe says."""
     if recipe.html == "untidy":
+        from bs4 import BeautifulSoup
+
         return UntidyNode(BeautifulSoup(html, "lxml"))
     return TidyNode(Selector(text=html))
 
 
 def read_fields(node: Node, selectors: PictureSelectors) -> Fields:
     """Return what the picture selectors find in an item or on its page."""
-    named = selectors.model_dump(exclude_none=True)
-    return {name: node.find(selector) for name, selector in named.items()}
+    return {name: node.find(selector) for name, selector in selectors.named}
 
 
-def _texts_outside(tag: Tag, item_ids: frozenset[int]) -> Iterator[str]:
+def _texts_outside(tag: "Tag", item_ids: frozenset[int]) -> Iterator[str]:
+    from bs4 import Tag
+
     for child in tag.children:
         if isinstance(child, Tag):
             if id(child) not in item_ids:

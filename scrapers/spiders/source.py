@@ -129,6 +129,7 @@ class SourceSpider(Spider):
             url,
             callback=self.parse_page,
             errback=errback or self.fail,
+            headers=self.name_referrer(url, found.page_url),
             cb_kwargs={"found": found},
         )
 
@@ -256,6 +257,12 @@ class SourceSpider(Spider):
             return entry if is_lasting(entry, self.job.limits_mark) else None
         return entry if is_whole(self._store, entry.row) else None
 
+    def name_referrer(self, url: str, page_url: str) -> dict[str, str]:
+        """Return the header that says which page led here; from https to http it says nothing."""
+        page_url = self.job.local_url(page_url)
+        is_downgrade = page_url.startswith("https://") and not url.startswith("https://")
+        return {} if is_downgrade or page_url in ("", url) else {"Referer": page_url}
+
     def add_validators(self, request: Request) -> None:
         """Let a picture's request ask whether what this machine has of it has changed."""
         known = self._find_known(request.cb_kwargs["found"].url)
@@ -272,6 +279,7 @@ class SourceSpider(Spider):
             url,
             callback=self.parse_picture,
             errback=self.fail,
+            headers=self.name_referrer(url, found.page_url),
             cb_kwargs={"found": found},
             meta={IS_PICTURE_KEY: True, IS_COUNTED_KEY: is_counted},
             priority=PICTURE_PRIORITY,
