@@ -193,7 +193,9 @@ def test_crawl_delay_is_kept(hostile: Hostile, crawl: Callable[..., ScrapeReport
     assert hostile.asked == [
         "/robots.txt", "/rules.txt", "/.well-known/tdmrep.json", "/", "/0.jpg", "/1.jpg",
     ]  # fmt: skip
-    assert min(np.diff(hostile.asked_at)[1:]) >= 0.6
+    gaps = np.diff(hostile.asked_at)[1:]
+    assert gaps.min() >= 0.5  # a busy machine notes a request late, and the next gap is short
+    assert gaps.mean() >= 0.6
 
 
 def test_user_agent_is_honest(hostile: Hostile, crawl: Callable[..., ScrapeReport]) -> None:
