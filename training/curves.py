@@ -1,7 +1,7 @@
 """The loss curves: a journal of rows, one file of values a loss, and a picture of them all."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,22 +40,23 @@ def append_history(path: Path, row: Row) -> None:
 
 def write_curves(folder: Path, rows: Sequence[Row]) -> None:
     """Write plots/metrics/<loss>.tsv for each loss and plots/losses.png into a folder."""
-    names = [name for name in rows[0] if name != "step"] if rows else []
-    for name in names:
-        lines = [f"step\t{name}", *(f"{row['step']}\t{row[name]!r}" for row in rows)]
-        write_text(folder / "plots" / "metrics" / f"{name}.tsv", "\n".join(lines) + "\n")
-    if names:
-        write_png(folder / "plots" / "losses.png", draw_losses(rows))
+    _write(folder, rows, "losses", draw_losses)
 
 
 def write_scores(folder: Path, rows: Sequence[Row]) -> None:
     """Write plots/metrics/<figure>.tsv for each score, and plots/scores.png."""
+    _write(folder, rows, "scores", draw_scores)
+
+
+def _write(
+    folder: Path, rows: Sequence[Row], picture: str, draw: Callable[[Sequence[Row]], RgbU8]
+) -> None:
     names = [name for name in rows[0] if name != "step"] if rows else []
     for name in names:
         lines = [f"step\t{name}", *(f"{row['step']}\t{row[name]!r}" for row in rows)]
         write_text(folder / "plots" / "metrics" / f"{name}.tsv", "\n".join(lines) + "\n")
     if names:
-        write_png(folder / "plots" / "scores.png", draw_scores(rows))
+        write_png(folder / "plots" / f"{picture}.png", draw(rows))
 
 
 def draw_scores(rows: Sequence[Row]) -> RgbU8:
