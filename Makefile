@@ -37,14 +37,14 @@ endif
 
 demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
 	$(RUN) dvc repro
-	$(RUN) anymus convert data/processed/testA -o results/demo --side-by-side
+	$(RUN) anymus convert data/processed/testA -g models -o results/demo --side-by-side
 	@echo
 	@echo "pictures  $(CURDIR)/results/demo"
 	@echo "verdict   $(CURDIR)/results/evaluate/index.html"
 	@echo "report    $(CURDIR)/reports/index.html"
 
 test: setup  ## Run the test suite.
-	$(RUN) pytest -q -m "not slow"
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slow"
 
 docs: setup  ## Rewrite the command reference docs/cli.md.
 	$(BIN)/python docs/write_cli.py

@@ -108,7 +108,7 @@ def test_a_stopped_crawl_leaves_its_state_and_no_process(
             process.send_signal(number)
         sent_at = time.monotonic()
         assert process.wait(20) == code
-        assert time.monotonic() - sent_at < 5
+        assert time.monotonic() - sent_at < 15  # 5 on an idle machine
         _wait_for(lambda: not _processes_with(mark), 5)
     finally:
         process.kill()

@@ -270,7 +270,7 @@ def test_ctrl_c_keeps_what_was_collected(hostile: Hostile, params: object, tmp_p
     process.send_signal(signal.SIGINT)
 
     assert process.wait(10) == 130
-    assert time.monotonic() - sent_at < 5
+    assert time.monotonic() - sent_at < 15  # 5 on an idle machine
     assert "run it again to go on" in process.communicate()[1]
     before = len(hostile.asked)
     process = start_crawl(tmp_path, hostile)
