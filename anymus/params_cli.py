@@ -30,7 +30,9 @@ def show(params: ParamsOption = DEFAULT_PARAMS, overrides: SetOption = None) -> 
 
 
 def use(
-    preset: Annotated[str, typer.Argument(help="Name of a preset: demo, light, paper or seed.")],
+    preset: Annotated[
+        str, typer.Argument(help="Name of a preset: demo, small, light, paper or seed.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="File to write.")] = DEFAULT_PARAMS,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that differs.")] = False,
 ) -> None:

@@ -193,6 +193,11 @@ class TrainParams(_Section):
         description="share of each domain's pictures to train on: the most typical ones in feature"
         " space (instance selection); 1: all",
     )
+    start_from: str | None = Field(
+        description="generators to start from instead of from chance: a set of `anymus weights"
+        " list`, or a folder with generator_a2b.safetensors and generator_b2a.safetensors of the"
+        " same architecture; null: none"
+    )
     guard: GuardParams
     export: Literal["last", "best"] = Field(
         description="which generators a finished run hands out: the last, or those of the kept"

@@ -26,6 +26,8 @@ from .options import (
 
 _PANEL = "Use"
 
+weights_app = typer.Typer(help="The weights that come with Anymus: list them, or read a card.")
+
 
 def register(app: typer.Typer) -> None:
     """Mount the wing's commands."""
@@ -33,6 +35,7 @@ def register(app: typer.Typer) -> None:
     app.command("gif", rich_help_panel=_PANEL)(gif_command)
     app.command("serve", rich_help_panel=_PANEL)(serve_command)
     app.command("export", rich_help_panel=_PANEL)(export_command)
+    app.add_typer(weights_app, name="weights", rich_help_panel=_PANEL)
 
 
 def convert_command(
@@ -57,8 +60,8 @@ def convert_command(
         typer.Option(
             "-g",
             "--weights",
-            help="Generator weights, or the folder of both.",
-            show_default="models",
+            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
+            show_default="drawn",
         ),
     ] = None,
     prefix: Annotated[
@@ -233,8 +236,8 @@ def export_command(
         typer.Option(
             "-g",
             "--weights",
-            help="Generator weights, or the folder of both.",
-            show_default="models",
+            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
+            show_default="drawn",
         ),
     ] = None,
     direction: Annotated[
@@ -284,8 +287,8 @@ def serve_command(
         typer.Option(
             "-g",
             "--weights",
-            help="Generator weights, or the folder of both.",
-            show_default="models",
+            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
+            show_default="drawn",
         ),
     ] = None,
     port: Annotated[
@@ -314,3 +317,23 @@ def serve_command(
 
     limits = Limits(max_upload, max_megapixels, per_minute)
     serve(weights, device, limits, port, has_browser=browser)
+
+
+@weights_app.command("list")
+def list_weights(is_json: JsonOption = False) -> None:
+    """List the weights that come with Anymus, and check their bytes."""
+    from anymus.shipped import list_shipped
+
+    from .report import print_weights
+
+    print_weights(list_shipped(), is_json=is_json)
+
+
+@weights_app.command("card")
+def show_card(
+    name: Annotated[str, typer.Argument(help="A name of `anymus weights list`.")],
+) -> None:
+    """Print the model card of weights: data, licence, recipe, figures, limits."""
+    from anymus.shipped import read_card
+
+    sys.stdout.write(read_card(name))

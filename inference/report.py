@@ -1,12 +1,15 @@
 """What a conversion tells when it is done."""
 
+import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from anymus.errors import DatasetError, ImageError, PartialError
 from anymus.progress import log
+from anymus.shipped import ShippedWeights
 
 _MAX_NAMED = 10
 
@@ -147,3 +150,46 @@ def _print_table(report: ConvertReport) -> None:
 def _printable(text: str) -> str:
     """Return text that is safe on any terminal, control characters and stray bytes escaped."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
+def print_weights(shipped: Sequence[ShippedWeights], *, is_json: bool) -> None:
+    """Print the weights that come with Anymus, with what their cards say of them.
+
+    Raises:
+        CheckpointError: One is missing or has other bytes than those that were shipped.
+    """
+    rows = [_weights_row(one) for one in shipped]
+    if is_json:
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+    else:
+        _print_rows(rows)
+    for one in shipped:
+        one.require_sound()
+
+
+def _weights_row(one: ShippedWeights) -> dict[str, str | int]:
+    from training.weights_file import read_facts
+
+    row: dict[str, str | int] = {"name": one.name, "file": str(one.path)}
+    if not one.is_sound():
+        return row | {"licence": "damaged"}
+    facts = read_facts(one.path)
+    return row | {
+        "direction": str(facts["direction"]),
+        "licence": str(facts.get("licence")),
+        "size_px": int(facts["architecture"]["image_size_px"]),
+        "bytes": one.path.stat().st_size,
+        "sha256": one.sha256,
+    }
+
+
+def _print_rows(rows: Sequence[Mapping[str, str | int]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    names = ("name", "direction", "licence", "size_px", "bytes", "sha256")
+    table = Table(*(name.replace("_", " ") for name in names), box=None)
+    for row in rows:
+        shown = {**row, "sha256": str(row.get("sha256", ""))[:12]}
+        table.add_row(*(str(shown.get(name, "")) for name in names))
+    Console().print(table)

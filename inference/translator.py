@@ -10,12 +10,12 @@ from anymus.errors import CheckpointError, ParamsError
 from anymus.framing import Framing
 from anymus.images import RgbU8
 from anymus.progress import log
+from anymus.shipped import DEFAULT_SET, resolve_weights
 
 from .engines import Engine, load_engine
 from .finish import Heat
 from .options import DIRECTIONS, Direction, EngineName
 
-DEFAULT_FOLDER = Path("models")
 # Of weights that do not say how a face lay in the pictures they were trained on.
 _USUAL_FACE_SHARE, _USUAL_EYE_LINE = 0.55, 0.46
 
@@ -54,10 +54,11 @@ class Translator:
     def load(
         cls, path: Path | str, device: str = "auto", engine: EngineName = "auto"
     ) -> "Translator":
-        """Return the translator of a weights file, or of an ONNX file of `anymus export`.
+        """Return the translator of weights.
 
         Args:
-            path: The file.
+            path: As `find_weights` takes it: a set that comes with Anymus by its name, a weights
+                file, an ONNX file of `anymus export`, or a folder.
             device: auto, cpu, cuda, cuda:1 or mps.
             engine: torch, opencv, onnxruntime, or auto: what suits device and file.
 
@@ -66,7 +67,8 @@ class Translator:
             DeviceError: The device or the engine is not on this machine.
             ParamsError: The engine does not run there, or does not read the file.
         """
-        running, card = load_engine(Path(path), device, engine)
+        path = find_weights(Path(path), None)
+        running, card = load_engine(path, device, engine)
         try:
             return cls(running, card)
         except CheckpointError as error:
@@ -137,20 +139,21 @@ def find_weights(weights: Path | None, direction: Direction | None) -> Path:
     """Return the weights file to use.
 
     Args:
-        weights: A file, or a folder with `generator_a2b.safetensors` and
-            `generator_b2a.safetensors`; None: the folder `models`.
-        direction: Which of a folder's two; None: a2b.
+        weights: A set that comes with Anymus, such as `drawn`, even where a path has that name;
+            a file; or a folder with `generator_a2b.safetensors` and `generator_b2a.safetensors`.
+            None: `drawn`.
+        direction: Which of a set's or a folder's two; None: a2b.
 
     Raises:
-        CheckpointError: There is no such file.
+        CheckpointError: There is no such file, or the set's files are damaged.
     """
-    path = DEFAULT_FOLDER if weights is None else weights
-    if weights is None or path.is_dir():
+    path = resolve_weights(weights or Path(DEFAULT_SET))
+    if path.is_dir():
         path = path / f"generator_{direction or 'a2b'}.safetensors"
     if not path.is_file():
         raise CheckpointError(
             f"no generator weights at {path}",
-            "run `dvc repro` to train them, or name a file with -g",
+            f"`-g {DEFAULT_SET}` comes with Anymus; `dvc repro` trains some: `-g models`",
         )
     return path
 

@@ -134,9 +134,7 @@ def test_device_that_is_not_there_is_named(weights: Path) -> None:
         Translator.load(weights, "cuda:99")
 
 
-def test_weights_are_found_by_file_folder_and_default(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_found_by_file_and_folder(weights: Path) -> None:
     folder = weights.parent
     assert find_weights(weights, "b2a") == weights
     assert find_weights(folder, None) == weights
@@ -144,12 +142,6 @@ def test_weights_are_found_by_file_folder_and_default(
     with pytest.raises(CheckpointError, match="generator_b2a") as caught:
         find_weights(folder, "b2a")
     assert "dvc repro" in (caught.value.hint or "")
-    monkeypatch.chdir(folder)
-    with pytest.raises(CheckpointError, match="models"):
-        find_weights(None, None)
-    (folder / "models").mkdir()
-    weights.rename(folder / "models" / weights.name)
-    assert find_weights(None, None) == Path("models") / weights.name
 
 
 def test_weights_of_the_other_direction_are_refused(weights: Path) -> None:

@@ -63,6 +63,7 @@ TINY: dict[str, Any] = {
     "ema_decay": 0.9,
     "augment": {"kinds": ["colour", "cutout"], "probability": 0.5, "target_sign": 0.0},
     "select_share": 1.0,
+    "start_from": None,
     "guard": {"pictures": 2, "min_contrast": 0.0, "min_diversity": 0.0, "after_iter": 0},
     "export": "last",
     "generator": {

@@ -49,6 +49,7 @@ from .networks import Generator, Networks, build_networks
 from .run_folder import RunFolder, held_iterations, open_run_folder, resume, save
 from .samples import sample_grid, write_strips
 from .selection import typical_pictures
+from .start import Start, open_start
 from .stepper import Stepper, has_graph, make_optimizers_of
 from .tensorboard import Board, open_board
 from .world import World, join_world
@@ -99,6 +100,7 @@ class _Run:
     samples: tuple[Tensor, Tensor]  # test pictures of A and B, (N, 3, H, W) in [-1, 1]
     held_out: Mapping[str, HeldOut]  # by domain, a and b; empty: nothing is scored
     folder: RunFolder
+    start: Start | None = None
     board: Board | None = None
 
 
@@ -254,8 +256,14 @@ def _open_run(
         cache_bytes=params.cache_mib * 2**20,
         share=world.share(params.batch_size),
     )
-    data_sha256 = training_data_sha256(dataset_dir)
-    folder = open_run_folder(checkpoints_dir, params, seed=seed, data_sha256=data_sha256)
+    start = open_start(params.start_from)
+    folder = open_run_folder(
+        checkpoints_dir,
+        params,
+        seed=seed,
+        data_sha256=training_data_sha256(dataset_dir),
+        start_sha256=start.sha256 if start else None,
+    )
     batches.paths = _selected(batches.paths, params.select_share, dataset_dir, folder, world)
     log.info(
         "training on %s: %d pictures of A, %d of B, %d iterations of batch %d at %d px",
@@ -273,7 +281,9 @@ def _open_run(
             chosen = paths[: params.guard.pictures]
             held_out[side.lower()] = look_at(chosen, params.image_size_px)
     board = open_board(folder.path) if params.has_tensorboard and world.is_writer else None
-    return _Run(params, device, world, batches, (samples[0], samples[1]), held_out, folder, board)
+    return _Run(
+        params, device, world, batches, (samples[0], samples[1]), held_out, folder, start, board
+    )
 
 
 def _selected(
@@ -308,6 +318,8 @@ def _as_samples(pictures: Sequence[Path], params: TrainParams) -> Tensor:
 def _new_state(run: _Run, seed: int) -> TrainingState:
     params = run.params
     networks = build_networks_of(params, seed=seed)
+    if run.start is not None:
+        run.start.put_into(networks)
     networks.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks.train()
     is_capturable = has_graph(params, run.device, run.world)

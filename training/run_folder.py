@@ -49,7 +49,7 @@ class RunFolder:
     """
 
     path: Path
-    facts: dict[str, Any]  # parameters, seed, data_sha256
+    facts: dict[str, Any]  # parameters, seed, data_sha256, start_sha256
     failed_saves: int = field(default=0)
 
     @property
@@ -83,13 +83,19 @@ class RunFolder:
 
 
 def open_run_folder(
-    checkpoints_dir: Path, params: TrainParams, *, seed: int, data_sha256: str
+    checkpoints_dir: Path,
+    params: TrainParams,
+    *,
+    seed: int,
+    data_sha256: str,
+    start_sha256: str | None = None,
 ) -> RunFolder:
-    """Return the folder of the run with these parameters, seed and data."""
+    """Return the folder of the run with these parameters, seed, data and first weights."""
     facts = {
         "parameters": params.model_dump(mode="json"),
         "seed": seed,
         "data_sha256": data_sha256,
+        "start_sha256": start_sha256,
     }
     text = json.dumps(_binding(facts), sort_keys=True)
     return RunFolder(checkpoints_dir / hashlib.sha256(text.encode()).hexdigest()[:12], facts)
@@ -214,7 +220,8 @@ def held_iterations(parameters: Mapping[str, Any], iterations: int | None = None
 
 def _binding(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return the facts that determine the weights, flat: `generator.base_channels` and so on."""
-    flat = {"seed": facts["seed"], "data_sha256": facts["data_sha256"]}
+    names = ("seed", "data_sha256", "start_sha256")
+    flat = {name: facts[name] for name in names}
     for name, value in facts["parameters"].items():
         if name in FREE_PARAMETERS:
             continue

@@ -1,0 +1,161 @@
+"""What weights do to held-out people: is there a face, are its eyes where they were, for whom?
+
+    python benchmarks/held_out.py -g drawn --dataset data/processed -o results/held_out
+
+Prints a table of all test photos and of groups by skin tone (the individual typology angle of the
+cheeks: above 28 light, 10 to 28 intermediate, below 10 dark; Chardon et al. 1991), and writes
+sheet.png, the photos beside their translations, sorted by tone, and figures.json.
+
+`face` is the share of translations in which the detector `drawn_faces` finds a face; `eye drift`
+the distance between an eye of the photo and that of the drawing in shares of the distance cheek to
+cheek of the framing. The detector errs too: the row `drawings` shows it on portraits of our
+renderer whose eyes are known.
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from anymus.detectors import FaceDetector, make_detector
+from anymus.drawing.sitter import draw_sitter
+from anymus.files import write_json
+from anymus.framing import crop_transform, cut
+from anymus.images import RgbU8, read_rgb, resize_rgb, write_png
+from anymus.manifest import Face, ImageRecord, read_manifest
+from inference.translator import Translator, find_weights
+
+LIGHT_DEG, DARK_DEG = 28.0, 10.0
+LOOK_PX = 320  # translations are enlarged to this before the detector looks
+SHEET_COLUMNS = 8
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One translation: what the detector found in it, and where it should be."""
+
+    photo: RgbU8
+    drawing: RgbU8
+    tone_deg: float
+    has_face: bool
+    drift: float | None  # mean of both eyes, share of the face's width; None: no face
+
+
+def main() -> None:
+    """Print the table and write the sheet and the figures."""
+    arguments = _parse()
+    translator = Translator.load(find_weights(Path(arguments.weights), "a2b"), "cpu")
+    detector = make_detector("drawn_faces", upsample=0, max_side_px=LOOK_PX, min_score=0.0,
+                             min_face_px=32, max_faces=5, second_look_share=0.0,
+                             second_upsample=0)  # fmt: skip
+    rows = [row for row in read_manifest(arguments.dataset) if _is_test_photo(row)]
+    seen = [_look(row, arguments.dataset, translator, detector) for row in rows]
+    seen.sort(key=lambda one: -one.tone_deg)
+    groups = {
+        "all": seen,
+        "light": [one for one in seen if one.tone_deg > LIGHT_DEG],
+        "intermediate": [one for one in seen if DARK_DEG < one.tone_deg <= LIGHT_DEG],
+        "dark": [one for one in seen if one.tone_deg <= DARK_DEG],
+        "drawings": [_look_at_drawing(number, translator, detector) for number in range(64)],
+    }
+    figures = {name: _figures(group) for name, group in groups.items()}
+    print("group          n  face  eye drift: median  95 %  within 5 %")
+    for name, row in figures.items():
+        print(
+            f"{name:12} {row['n']:4.0f}  {row['face']:.2f}              {row['drift_median']:.3f}"
+            f" {row['drift_95']:.3f}        {row['within_5']:.2f}"
+        )
+    write_json(arguments.output / "figures.json", figures)
+    write_png(arguments.output / "sheet.png", _sheet(seen))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-g", "--weights", default="drawn")
+    parser.add_argument("--dataset", type=Path, default=Path("data/processed"))
+    parser.add_argument("-o", "--output", type=Path, default=Path("results/held_out"))
+    return parser.parse_args()
+
+
+def _is_test_photo(row: ImageRecord) -> bool:
+    return row.is_kept and row.domain == "photo" and row.split == "test"
+
+
+def _look(row: ImageRecord, dataset: Path, translator: Translator, detector: FaceDetector) -> Seen:
+    assert row.landmarks is not None
+    photo = read_rgb(dataset / str(row.file))
+    scale = translator.size_px / photo.shape[0]
+    eyes = np.array([row.landmarks["left_eye"], row.landmarks["right_eye"]]) * scale
+    small = resize_rgb(photo, translator.size_px, translator.size_px)
+    return _measure(
+        small, translator(small), eyes, _tone_deg(photo, eyes / scale), translator, detector
+    )
+
+
+def _look_at_drawing(number: int, translator: Translator, detector: FaceDetector) -> Seen:
+    """The detector on a drawing whose eyes are known, through the same framing."""
+    drawing = draw_sitter(np.random.default_rng([77, number]))
+    truth = drawing.faces[0]
+    face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    matrix = crop_transform(face, "manga", translator.framing)
+    crop = cut(drawing.rgb_u8, matrix, translator.size_px)
+    points = np.array([truth.landmarks["left_eye"], truth.landmarks["right_eye"]])
+    eyes = points @ matrix[:, :2].T + matrix[:, 2]
+    return _measure(crop, crop, eyes, 0.0, translator, detector)
+
+
+def _measure(
+    photo: RgbU8, drawing: RgbU8, eyes: NDArray[np.float64], tone_deg: float,
+    translator: Translator, detector: FaceDetector,
+) -> Seen:  # fmt: skip
+    faces = detector.find(resize_rgb(drawing, LOOK_PX, LOOK_PX))
+    if not faces:
+        return Seen(photo, drawing, tone_deg, False, None)
+    size_px = translator.size_px
+    found = faces[0].landmarks
+    places = np.array([found["left_eye"], found["right_eye"]]) * size_px / LOOK_PX
+    width_px = translator.framing.face_share * size_px
+    drift = float(np.linalg.norm(places - eyes, axis=1).mean() / width_px)
+    return Seen(photo, drawing, tone_deg, True, drift)
+
+
+def _tone_deg(photo: RgbU8, eyes: NDArray[np.float64]) -> float:
+    """Return the individual typology angle of the cheeks, in degrees; high is light."""
+    apart = np.linalg.norm(eyes[1] - eyes[0])
+    patches = []
+    for x, y in eyes + np.array([0.0, 0.62 * apart]):
+        left, top, half = round(x), round(y), max(2, round(0.14 * apart))
+        patches.append(photo[top - half : top + half, left - half : left + half].reshape(-1, 3))
+    rgb = np.median(np.concatenate(patches), axis=0).astype(np.float32) / 255
+    lab = cv2.cvtColor(rgb.reshape(1, 1, 3), cv2.COLOR_RGB2LAB)[0, 0]
+    return float(np.degrees(np.arctan2(lab[0] - 50.0, lab[2])))
+
+
+def _figures(group: Sequence[Seen]) -> dict[str, float]:
+    drifts = np.array([one.drift for one in group if one.drift is not None] or [np.nan])
+    return {
+        "n": float(len(group)),
+        "face": float(np.mean([one.has_face for one in group])) if group else 0.0,
+        "drift_median": round(float(np.median(drifts)), 4),
+        "drift_95": round(float(np.percentile(drifts, 95)), 4),
+        "within_5": round(float((drifts <= 0.05).mean()), 3),
+    }
+
+
+def _sheet(seen: Sequence[Seen]) -> RgbU8:
+    tiles = [np.concatenate([one.photo, one.drawing], axis=1) for one in seen]
+    blank = np.full_like(tiles[0], 255)
+    tiles += [blank] * (-len(tiles) % SHEET_COLUMNS)
+    rows = [
+        np.concatenate(tiles[first : first + SHEET_COLUMNS], axis=1)
+        for first in range(0, len(tiles), SHEET_COLUMNS)
+    ]
+    return np.concatenate(rows)
+
+
+if __name__ == "__main__":
+    main()
