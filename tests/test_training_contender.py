@@ -106,3 +106,10 @@ def test_outside_a_repository_a_name_is_no_revision(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ParamsError, match="'old' is no path, and cannot read revision 'old'"):
         load_contender("old", Path("models"), CPU)
+
+
+def test_a_set_that_comes_with_anymus_is_a_contender(tmp_path: Path) -> None:
+    drawn = load_contender("drawn", tmp_path, torch.device("cpu"))
+    assert drawn.name == "drawn"
+    assert set(drawn.sha256) == {"a2b", "b2a"}
+    assert drawn.pair.size_px == 128

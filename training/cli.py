@@ -117,7 +117,7 @@ def _compare(params: "Params", names: list[str], output: Path | None) -> "Compar
 def vote(
     weights_a: Annotated[
         str,
-        typer.Argument(metavar="A", help="Weights, a folder of both, or a revision."),
+        typer.Argument(metavar="A", help="Weights, a folder of both, `drawn`, or a revision."),
     ],
     weights_b: Annotated[str, typer.Argument(metavar="B", help="What to compare them with.")],
     output: Annotated[

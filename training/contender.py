@@ -11,6 +11,7 @@ import torch
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 from anymus.revision import Revision
+from anymus.shipped import resolve_weights
 
 from .pair import DIRECTIONS, Domain, Pair, load_generators, weights_name
 from .weights_file import read_facts
@@ -38,8 +39,9 @@ def load_contender(name: str, models_dir: Path, device: torch.device) -> Contend
     """Return the weights that a name stands for.
 
     Args:
-        name: A weights file, a folder of generator_a2b.safetensors and generator_b2a.safetensors,
-            or else a revision of this repository (a tag, a branch, a commit, an experiment of DVC).
+        name: A set that comes with Anymus, such as `drawn`; a weights file; a folder of
+            generator_a2b.safetensors and generator_b2a.safetensors; or else a revision of this
+            repository (a tag, a branch, a commit, an experiment of DVC).
         models_dir: Where a revision keeps its weights.
         device: Where the generators go.
 
@@ -47,7 +49,7 @@ def load_contender(name: str, models_dir: Path, device: torch.device) -> Contend
         CheckpointError: Weights are missing, damaged, or not in the cache.
         ParamsError: The name is no path and no revision.
     """
-    path = Path(name)
+    path = resolve_weights(Path(name))
     if path.exists():
         return _load(name, _files_of(path), device)
     if path.suffix == ".safetensors":
