@@ -40,13 +40,34 @@ def register(app: typer.Typer) -> None:
 def train(
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
+    is_dry: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Say sizes, memory and seconds an iteration; train and write nothing."
+        ),
+    ] = False,
+    is_measured: Annotated[
+        bool,
+        typer.Option("--measure/--no-measure", help="Dry run: do a few iterations for the pace."),
+    ] = True,
     is_json: JsonOption = False,
 ) -> None:
     """Train U-GAT-IT; a run that was stopped goes on where it was."""
-    from training.loop import train as run
-
     resolved = resolve_params(params, overrides)
     paths = resolved.paths
+    if is_dry:
+        from training.dry_run import dry_run, print_dry_run
+
+        dry = dry_run(
+            resolved.train,
+            seed=resolved.seed,
+            dataset_dir=Path(paths.dataset),
+            is_measured=is_measured,
+        )
+        print_dry_run(dry, is_json)
+        return
+    from training.loop import train as run
+
     done = run(
         resolved.train,
         seed=resolved.seed,
