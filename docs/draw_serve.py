@@ -1,6 +1,6 @@
 """Draw docs/images/serve.png: the page of `anymus serve` with a drawn portrait, in Chromium.
 
-PYTHONPATH=tests python docs/draw_serve.py -g models
+PYTHONPATH=tests python docs/draw_serve.py
 """
 
 import argparse
