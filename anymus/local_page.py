@@ -15,9 +15,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from anymus.errors import AnymusError, ImageError
+from anymus.errors import AnymusError, ImageError, ParamsError
 from anymus.progress import log
 
 HOST = "127.0.0.1"
@@ -49,13 +51,36 @@ class PageServer(ThreadingHTTPServer):
 
 
 class PageHandler(BaseHTTPRequestHandler):
-    """The base of a page's answers; a page adds `do_GET` and what else it answers.
+    """The base of a page's answers; a page adds `answer` and what else it takes.
 
     A request is looked at before any of them: what is not for this machine is refused with 403.
+
+    Attributes:
+        page: The HTML file that is the page itself.
     """
 
     protocol_version = "HTTP/1.1"
     timeout = 30
+    page: Path
+
+    def do_GET(self) -> None:
+        """Send the page, or what it asks for; an error of ours is sent as a refusal."""
+        url = urlsplit(self.path)
+        try:
+            if url.path == "/":
+                self.send(HTTPStatus.OK, self.page.read_bytes(), "text/html; charset=utf-8")
+            elif not self.answer(url):
+                self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+        except AnymusError as error:
+            self.refuse_for(error)
+
+    def answer(self, url: SplitResult) -> bool:
+        """Send what the page asks for below its own address; False: there is no such thing.
+
+        Raises:
+            AnymusError: Why it cannot be sent.
+        """
+        raise NotImplementedError
 
     def parse_request(self) -> bool:
         """Read a request's head, and say whether it is to be answered."""
@@ -86,6 +111,14 @@ class PageHandler(BaseHTTPRequestHandler):
             return self._read(int(text))
         self.refuse_body(status, message)
         return None
+
+    def read_json(self, path: str, max_bytes: int) -> bytes | None:
+        """Return the JSON that is sent to a path, or None after refusing it or another path."""
+        body = self.read_body(max_bytes, ["application/json"])
+        if body is not None and urlsplit(self.path).path != path:
+            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+            return None
+        return body
 
     def refuse_body(
         self, status: HTTPStatus, message: str, headers: dict[str, str] | None = None
@@ -156,6 +189,19 @@ class PageHandler(BaseHTTPRequestHandler):
                 if not dropped:
                     return
                 left -= dropped
+
+
+def picture_number(query: str, count: int) -> int:
+    """Return the `index` of a query: the number of one of so many pictures, from 0.
+
+    Raises:
+        ParamsError: It is none.
+    """
+    text = parse_qs(query).get("index", [""])[0]
+    is_number = text.isascii() and text.isdecimal() and len(text) < 10
+    if not is_number or int(text) >= count:
+        raise ParamsError(f"there is no picture {text[:20]!r}")
+    return int(text)
 
 
 def _error(message: str) -> bytes:

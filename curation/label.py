@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from anymus.drawn_faces import head_of_face
 from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import walk_images
 from anymus.images import RgbU8, encode_jpeg, read_rgb
-from anymus.local_page import PageHandler, PageServer, open_server, serve_until_interrupt
+from anymus.local_page import (
+    PageHandler,
+    PageServer,
+    open_server,
+    picture_number,
+    serve_until_interrupt,
+)
 from anymus.manifest import Face
 from anymus.params import DetectorParams
 
@@ -171,37 +177,31 @@ def count_labels(desk: LabelDesk, store: LabelStore) -> LabelReport:
 class _Handler(PageHandler):
     """Answers one browser; pictures are named by their number, so no path ever comes in."""
 
+    page = _PAGE
+
     def __init__(self, desk: LabelDesk, *arguments: Any) -> None:
         self._desk = desk
         super().__init__(*arguments)
 
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        try:
-            if url.path == "/":
-                self.send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
-            elif url.path == "/api/pictures":
-                self.send_json(HTTPStatus.OK, self._desk.overview())
-            elif url.path == "/api/labels":
-                self.send_json(HTTPStatus.OK, self._desk.row(self._index(url.query)))
-            elif url.path == "/picture":
-                self.send(HTTPStatus.OK, self._desk.jpeg(self._index(url.query)), "image/jpeg")
-            else:
-                self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-        except AnymusError as error:
-            self.refuse_for(error)
+    def answer(self, url: SplitResult) -> bool:
+        """Send the list of pictures, a picture, or its labels."""
+        if url.path == "/api/pictures":
+            self.send_json(HTTPStatus.OK, self._desk.overview())
+        elif url.path == "/api/labels":
+            self.send_json(HTTPStatus.OK, self._desk.row(self._index(url.query)))
+        elif url.path == "/picture":
+            self.send(HTTPStatus.OK, self._desk.jpeg(self._index(url.query)), "image/jpeg")
+        else:
+            return False
+        return True
 
     def do_PUT(self) -> None:
-        url = urlsplit(self.path)
-        body = self.read_body(_MAX_BODY_BYTES, ["application/json"])
+        body = self.read_json("/api/labels", _MAX_BODY_BYTES)
         if body is None:
-            return
-        if url.path != "/api/labels":
-            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
             return
         try:
             known = (self.headers.get("If-Match") or "").strip('"') or None
-            revision = self._desk.save(self._index(url.query), body, known)
+            revision = self._desk.save(self._index(urlsplit(self.path).query), body, known)
         except AnymusError as error:
             self.refuse_for(error)
             return
@@ -214,11 +214,7 @@ class _Handler(PageHandler):
             self.send_json(HTTPStatus.OK, {"revision": revision})
 
     def _index(self, query: str) -> int:
-        text = parse_qs(query).get("index", [""])[0]
-        is_number = text.isascii() and text.isdecimal() and len(text) < 10
-        if not is_number or int(text) >= len(self._desk.files):
-            raise ParamsError(f"there is no picture {text[:20]!r}")
-        return int(text)
+        return picture_number(query, len(self._desk.files))
 
 
 def _labelled(face: Face) -> LabelledFace:

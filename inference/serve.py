@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, get_args
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from anymus.errors import AnymusError, CheckpointError, ImageError, ParamsError
 from anymus.images import RgbU8, decode_rgb, encode_png, read_facts
@@ -230,18 +230,18 @@ def serve(
 class _Handler(PageHandler):
     """Answers the page; pictures come as bodies and go as answers, and have no name or place."""
 
+    page = _PAGE
+
     def __init__(self, studio: Studio, *arguments: Any) -> None:
         self._studio = studio
         super().__init__(*arguments)
 
-    def do_GET(self) -> None:
-        path = urlsplit(self.path).path
-        if path == "/":
-            self.send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
-        elif path == "/api/about":
-            self.send_json(HTTPStatus.OK, self._studio.about())
-        else:
-            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
+    def answer(self, url: SplitResult) -> bool:
+        """Send what the page has to know."""
+        if url.path != "/api/about":
+            return False
+        self.send_json(HTTPStatus.OK, self._studio.about())
+        return True
 
     def do_POST(self) -> None:
         url = urlsplit(self.path)

@@ -6,7 +6,7 @@ import threading
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal, get_args
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import numpy as np
 import torch
@@ -14,7 +14,13 @@ import torch
 from anymus.errors import AnymusError, CheckpointError, ParamsError
 from anymus.files import sha256_bytes
 from anymus.images import RgbU8, encode_png, read_rgb
-from anymus.local_page import PageHandler, PageServer, open_server, serve_until_interrupt
+from anymus.local_page import (
+    PageHandler,
+    PageServer,
+    open_server,
+    picture_number,
+    serve_until_interrupt,
+)
 from anymus.params import Params
 from anymus.shards import plain_path
 from anymus.torchlib import pick_device
@@ -214,36 +220,29 @@ def _translate(pair: Pair, direction: Direction, rgb_u8: RgbU8) -> RgbU8:
 class _Handler(PageHandler):
     """Answers one browser; pictures are named by their number and their place."""
 
+    page = _PAGE
+
     def __init__(self, desk: VoteDesk, *arguments: Any) -> None:
         self._desk = desk
         super().__init__(*arguments)
 
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        try:
-            if url.path == "/":
-                self.send(HTTPStatus.OK, _PAGE.read_bytes(), "text/html; charset=utf-8")
-            elif url.path == "/api/votes":
-                self.send_json(HTTPStatus.OK, self._desk.choices())
-            elif url.path == "/picture":
-                place = parse_qs(url.query).get("place", [""])[0]
-                png = self._desk.png(self._index(url.query), place)
-                self.send(HTTPStatus.OK, png, "image/png")
-            else:
-                self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-        except AnymusError as error:
-            self.refuse_for(error)
+    def answer(self, url: SplitResult) -> bool:
+        """Send the votes so far, or a picture."""
+        if url.path == "/api/votes":
+            self.send_json(HTTPStatus.OK, self._desk.choices())
+        elif url.path == "/picture":
+            place = parse_qs(url.query).get("place", [""])[0]
+            self.send(HTTPStatus.OK, self._desk.png(self._index(url.query), place), "image/png")
+        else:
+            return False
+        return True
 
     def do_PUT(self) -> None:
-        url = urlsplit(self.path)
-        body = self.read_body(_MAX_BODY_BYTES, ["application/json"])
+        body = self.read_json("/api/vote", _MAX_BODY_BYTES)
         if body is None:
             return
-        if url.path != "/api/vote":
-            self.refuse(HTTPStatus.NOT_FOUND, "there is no such page")
-            return
         try:
-            self._desk.vote(self._index(url.query), _parse_choice(body))
+            self._desk.vote(self._index(urlsplit(self.path).query), _parse_choice(body))
         except AnymusError as error:
             self.refuse_for(error)
         except OSError as error:
@@ -252,11 +251,7 @@ class _Handler(PageHandler):
             self.send_json(HTTPStatus.OK, {})
 
     def _index(self, query: str) -> int:
-        text = parse_qs(query).get("index", [""])[0]
-        is_number = text.isascii() and text.isdecimal() and len(text) < 10
-        if not is_number or int(text) >= len(self._desk.names):
-            raise ParamsError(f"there is no picture {text[:20]!r}")
-        return int(text)
+        return picture_number(query, len(self._desk.names))
 
 
 def _parse_choice(body: bytes) -> str:
