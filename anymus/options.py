@@ -18,6 +18,12 @@ SetOption = Annotated[
     typer.Option("-S", "--set", metavar="KEY=VALUE", help="Override a parameter, by its key path."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the figures as JSON on stdout.")]
+PortOption = Annotated[
+    int, typer.Option(min=0, max=65535, help="Port on this machine; 0: any free one.")
+]
+BrowserOption = Annotated[
+    bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
+]
 DEFAULT_PARAMS = Path("params.yaml")
 
 Figure = int | float | str | bool

@@ -7,9 +7,11 @@ import typer
 
 from anymus.options import (
     DEFAULT_PARAMS,
+    BrowserOption,
     DomainName,
     JsonOption,
     ParamsOption,
+    PortOption,
     SetOption,
     print_report,
     resolve_params,
@@ -113,10 +115,8 @@ def label(
     has_proposals: Annotated[
         bool, typer.Option("--proposals/--no-proposals", help="Start from what a detector finds.")
     ] = True,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
-    has_browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
-    ] = True,
+    port: PortOption = 0,
+    has_browser: BrowserOption = True,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from anymus.errors import ParamsError
-from anymus.options import JsonOption, print_report
+from anymus.options import BrowserOption, JsonOption, PortOption, print_report
 from anymus.progress import set_up_logging
 
 from .options import (
@@ -25,6 +25,17 @@ from .options import (
 )
 
 _PANEL = "Use"
+
+WeightsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "-g",
+        "--weights",
+        help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
+        show_default="drawn",
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 weights_app = typer.Typer(help="The weights that come with Anymus: list them, or read a card.")
 
@@ -55,15 +66,7 @@ def convert_command(
             help="Folder of the results; for a picture also a file; - is standard output.",
         ),
     ] = Path("results"),
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "-g",
-            "--weights",
-            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
-            show_default="drawn",
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     prefix: Annotated[
         str | None, typer.Option("-p", "--prefix", help="Call results PREFIX-NAME.")
     ] = None,
@@ -158,7 +161,7 @@ def convert_command(
             min=1, help="Pictures in one forward pass.", show_default="1 on a CPU, else 8"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    device: DeviceOption = "auto",
     engine: Annotated[
         EngineName,
         ExportFormat,
@@ -231,15 +234,7 @@ def export_command(
     output: Annotated[
         Path, typer.Option("-o", "--output", help="The file, ending in .onnx or .safetensors.")
     ],
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "-g",
-            "--weights",
-            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
-            show_default="drawn",
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     direction: Annotated[
         Direction | None,
         typer.Option(help="Which of a folder's two generators.", show_default="a2b"),
@@ -282,18 +277,8 @@ def export_command(
 
 def serve_command(
     *,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "-g",
-            "--weights",
-            help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
-            show_default="drawn",
-        ),
-    ] = None,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on this machine; 0: any free one.")
-    ] = 0,
+    weights: WeightsOption = None,
+    port: PortOption = 0,
     max_upload: Annotated[
         int, typer.Option(min=1, max=64, metavar="MIB", help="Largest file that is taken.")
     ] = 16,
@@ -303,10 +288,8 @@ def serve_command(
     per_minute: Annotated[
         int, typer.Option(min=1, help="Pictures a minute; more are asked to wait.")
     ] = 240,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
-    browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
-    ] = True,
+    device: DeviceOption = "auto",
+    browser: BrowserOption = True,
 ) -> None:
     """Translate pictures on a page in the browser, served to this machine alone, until Ctrl-C.
 

@@ -9,8 +9,10 @@ import typer
 from anymus.errors import ParamsError
 from anymus.options import (
     DEFAULT_PARAMS,
+    BrowserOption,
     JsonOption,
     ParamsOption,
+    PortOption,
     SetOption,
     print_report,
     resolve_params,
@@ -148,10 +150,8 @@ def vote(
         DirectionName | None,
         typer.Option(help="Photo to manga, or manga to photo.", show_default="a2b"),
     ] = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 0,
-    has_browser: Annotated[
-        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")
-    ] = True,
+    port: PortOption = 0,
+    has_browser: BrowserOption = True,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
