@@ -19,14 +19,13 @@ from anymus.params_train import TrainParams
 from anymus.progress import log
 from anymus.torchlib import deterministic, pick_device
 
-from .checkpoint import TrainingState
 from .data import find_pictures
 from .diffaug import draw_numbers
-from .loop import _peak_memory_mib, build_networks_of
+from .loop import build_networks_of, new_state, peak_memory_mib
 from .memory import keep_freed_memory
 from .networks import Networks
 from .step import LossWeights, choose_forms, make_optimizers, train_step
-from .stepper import WARM_UP_STEPS, Stepper, has_graph, how_of, make_optimizers_of
+from .stepper import WARM_UP_STEPS, Stepper, has_graph, how_of
 from .world import World
 
 _MEASURED_ITERATIONS = 3
@@ -106,7 +105,7 @@ def dry_run(
         measured = {
             "device": str(device),
             "iteration_s": iteration_s,
-            "peak_memory_mib": _peak_memory_mib(device),
+            "peak_memory_mib": peak_memory_mib(device),
         }
     return DryRunReport(
         _flat(params.model_dump(mode="json"), "train"),
@@ -226,28 +225,12 @@ class _Kept:
             del meter._holders[self._key]
 
 
-def _fresh_state(
-    params: TrainParams, device: torch.device, world: World, seed: int
-) -> TrainingState:
-    networks = build_networks_of(params, seed=seed)
-    networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    is_capturable = has_graph(params, device, world)
-    optimizers = make_optimizers_of(params, networks.train(), is_capturable=is_capturable)
-    return TrainingState(
-        networks,
-        optimizers,
-        ema_a2b=networks.generator_a2b,
-        ema_b2a=networks.generator_b2a,
-        augment_probability=params.augment.probability,
-    )
-
-
 def _measure(params: TrainParams, device: torch.device, seed: int) -> float:
     """Return the median seconds of an iteration on noise."""
     if device.type == "cpu":
         keep_freed_memory()
     world = World()
-    state = _fresh_state(params, device, world, seed)
+    state = new_state(params, device, world, seed=seed)
     stepper = Stepper(params, state, device, world)
     generator = torch.Generator().manual_seed(seed)
     shape = (2, params.batch_size, 3, params.image_size_px, params.image_size_px)

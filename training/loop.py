@@ -134,7 +134,7 @@ class _Clock:
             "step": step,
             "iterations_per_s": round((step - self.step) / passed_s, 4),
             "data_wait_share": round((waited_s - self.waited_s) / passed_s, 4),
-            "peak_memory_mib": round(_peak_memory_mib(device)),
+            "peak_memory_mib": round(peak_memory_mib(device)),
             "elapsed_s": round(now_s - self.opened_s, 2),
         }
         self.step, self.started_s, self.waited_s = step, now_s, waited_s
@@ -316,13 +316,24 @@ def _as_samples(pictures: Sequence[Path], params: TrainParams) -> Tensor:
 
 
 def _new_state(run: _Run, seed: int) -> TrainingState:
-    params = run.params
+    return new_state(run.params, run.device, run.world, seed=seed, start=run.start)
+
+
+def new_state(
+    params: TrainParams,
+    device: torch.device,
+    world: World,
+    *,
+    seed: int,
+    start: Start | None = None,
+) -> TrainingState:
+    """Return the state of a training that has not begun, on the device."""
     networks = build_networks_of(params, seed=seed)
-    if run.start is not None:
-        run.start.put_into(networks)
-    networks.to(run.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if start is not None:
+        start.put_into(networks)
+    networks.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks.train()
-    is_capturable = has_graph(params, run.device, run.world)
+    is_capturable = has_graph(params, device, world)
     optimizers = make_optimizers_of(params, networks, is_capturable=is_capturable)
     return TrainingState(
         networks,
@@ -512,7 +523,7 @@ def _write_row(run: _Run, state: TrainingState, clock: _Clock, waited_s: float) 
     )
 
 
-def _peak_memory_mib(device: torch.device) -> float:
+def peak_memory_mib(device: torch.device) -> float:
     """Return the most memory used so far: allocated on a CUDA device, else of the process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20

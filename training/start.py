@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from anymus.errors import CheckpointError
-from anymus.files import sha256_bytes
+from anymus.files import sha256_bytes, sha256_file
 from anymus.shipped import resolve_weights
 
-from .checkpoint import load_generator
 from .networks import Generator, Networks
+from .pair import DIRECTIONS, Pair, load_pair, weights_name
 
 
 @dataclass(frozen=True)
@@ -16,11 +18,11 @@ class Start:
     """Both generators to start from.
 
     Attributes:
-        generators: By direction, a2b and b2a.
+        pair: The generators.
         sha256: Of both files together; it belongs to what determines a run.
     """
 
-    generators: dict[str, Generator]
+    pair: Pair
     sha256: str
 
     def put_into(self, networks: Networks) -> None:
@@ -29,9 +31,8 @@ class Start:
         Raises:
             CheckpointError: They are of another architecture.
         """
-        targets = {"a2b": networks.generator_a2b, "b2a": networks.generator_b2a}
-        for direction, target in targets.items():
-            source = self.generators[direction]
+        for domain, source in self.pair.generators.items():
+            target = networks.generator_a2b if domain == "a" else networks.generator_b2a
             differing = [
                 f"{name} {source.arguments[name]}, not {value}"
                 for name, value in target.arguments.items()
@@ -49,22 +50,15 @@ def open_start(start_from: str | None) -> Start | None:
     """Return the generators of a shipped set or of a folder; None for None.
 
     Raises:
-        CheckpointError: A file is missing, damaged, or translates the other way.
+        CheckpointError: A file is missing, damaged, translates the other way, or is for another
+            size than the other one.
     """
     if start_from is None:
         return None
     folder = resolve_weights(Path(start_from))
-    generators, digests = {}, []
-    for direction in ("a2b", "b2a"):
-        path = folder / f"generator_{direction}.safetensors"
-        generators[direction], card = load_generator(path)
-        if card.get("direction") != direction:
-            raise CheckpointError(
-                f"{path} translates {card.get('direction')}, not {direction}",
-                "put each generator under its own name",
-            )
-        digests.append(sha256_bytes(path.read_bytes()))
-    return Start(generators, sha256_bytes("".join(digests).encode()))
+    pair = load_pair(folder, torch.device("cpu"))
+    hashes = [sha256_file(folder / weights_name(source)) for source, _ in DIRECTIONS]
+    return Start(pair, sha256_bytes("".join(hashes).encode()))
 
 
 def _is_free(name: str, target: Generator) -> bool:
