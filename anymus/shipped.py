@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anymus
 from anymus.errors import CheckpointError, ParamsError
-from anymus.files import sha256_bytes
+from anymus.files import sha256_file
 
 FOLDER = Path(anymus.__file__).parent / "weights"
 DEFAULT_SET = "drawn"
@@ -35,7 +35,7 @@ class ShippedWeights:
 
     def is_sound(self) -> bool:
         """Return whether the file is there with the bytes that were shipped."""
-        return self.path.is_file() and sha256_bytes(self.path.read_bytes()) == self.sha256
+        return self.path.is_file() and sha256_file(self.path) == self.sha256
 
     def require_sound(self) -> None:
         """Do nothing for a sound file.
