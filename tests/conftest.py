@@ -69,6 +69,23 @@ def save_weights() -> Callable[..., Path]:
     return save
 
 
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with small generators of random weights for both directions, of 32 px."""
+    import torch
+
+    from training.checkpoint import save_generator
+    from training.networks import Generator
+
+    folder = tmp_path_factory.mktemp("models")
+    for direction in ("a2b", "b2a"):
+        torch.manual_seed(2)
+        generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
+        card = {"direction": direction, "framing": {"face_share": 0.55, "eye_line": 0.46}}
+        save_generator(folder / f"generator_{direction}.safetensors", generator, card)
+    return folder
+
+
 @pytest.fixture
 def anymus() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that runs the command line in a process of its own."""

@@ -1,5 +1,9 @@
 """A small server that forbids, lies, redirects and breaks as a test says, on loopback."""
 
+import contextlib
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -108,3 +112,43 @@ def reasons(folder: Path, base_url: str = "") -> dict[str, str | None]:
     """Return the reason of every rejected row by its URL."""
     rows = read_manifest(folder)
     return {(row.url or "").removeprefix(base_url): row.reason for row in rows if not row.is_kept}
+
+
+def never_end(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        while True:
+            handler.wfile.write(b"x" * 65_536)
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000000")
+    handler.end_headers()
+    with contextlib.suppress(OSError):
+        for _ in range(200):
+            handler.wfile.write(b"x")
+            time.sleep(0.1)
+
+
+def start_crawl(tmp_path: Path, hostile: Hostile, *more: str) -> "subprocess.Popen[str]":
+    """Start a crawl of the server's pages below `tmp_path`, which holds the preset."""
+    recipe = RECIPE.format(
+        start=f"{hostile.url}/p0", domains="[127.0.0.1]", is_demo="true", item="li"
+    )
+    (tmp_path / "hostile.yaml").write_text(recipe)
+    command = [
+        sys.executable, "-m", "anymus.cli", "scrape", "hostile.yaml", "-o", "raw",
+        "--params", "preset.yaml", *more,
+    ]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )

@@ -1,6 +1,5 @@
 """The labelling tool: its file of labels, and its server against good, bad and rival browsers."""
 
-import http.client
 import json
 import signal
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Browser
 
 from anymus.drawing.manga import draw_bust
 from anymus.errors import AnymusError, DatasetError, ParamsError
@@ -105,21 +105,7 @@ def folder(tmp_path: Path) -> Path:
     return root
 
 
-class Browser:
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        names = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, path, body, names)
-        answer = connection.getresponse()
-        content = answer.read()
-        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-        return answer.status, json.loads(content) if is_json else content, answer.headers
-
+class DeskBrowser(Browser):
     def put(self, index: int, row: object, **headers: str) -> tuple[int, Any]:
         kind = {"Content_Type": "application/json"} | headers
         path = f"/api/labels?index={index}"
@@ -127,18 +113,18 @@ class Browser:
 
 
 @pytest.fixture
-def desk(folder: Path, tmp_path: Path) -> Iterator[tuple[Browser, LabelDesk, LabelStore]]:
+def desk(folder: Path, tmp_path: Path) -> Iterator[tuple[DeskBrowser, LabelDesk, LabelStore]]:
     store = LabelStore(tmp_path / "labels.jsonl")
     desk = LabelDesk(folder, store, None)
     with open_desk(desk) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield Browser(server.server_port), desk, store
+        yield DeskBrowser(server.server_port), desk, store
         server.shutdown()
         thread.join()
 
 
-Desk = tuple[Browser, LabelDesk, LabelStore]
+Desk = tuple[DeskBrowser, LabelDesk, LabelStore]
 
 
 def test_a_picture_is_marked_saved_and_resumed(desk: Desk) -> None:
@@ -229,7 +215,7 @@ def test_the_command_answers_until_ctrl_c(folder: Path, tmp_path: Path) -> None:
         assert process.stderr is not None
         line = process.stderr.readline()
         port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
-        assert Browser(port).ask("GET", "/")[0] == 200
+        assert DeskBrowser(port).ask("GET", "/")[0] == 200
         process.send_signal(signal.SIGINT)
         rest = process.stderr.read()
     assert process.returncode == 0

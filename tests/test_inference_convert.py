@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import typer
 from PIL import Image
 from typer.testing import CliRunner
@@ -34,24 +33,9 @@ from inference.convert import convert
 from inference.gif import write_gif as write_gif_of
 from inference.options import ConvertOptions
 from inference.report import ConvertReport
-from training.checkpoint import save_generator
-from training.networks import Generator
 
 SIZE_PX = 32
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    for direction in ("a2b", "b2a"):
-        torch.manual_seed(2)
-        generator = Generator(
-            base_channels=4, image_size_px=SIZE_PX, residual_blocks=1, film="pooled"
-        )
-        card = {"direction": direction, "framing": {"face_share": 0.55, "eye_line": 0.46}}
-        save_generator(folder / f"generator_{direction}.safetensors", generator, card)
-    return folder
 
 
 @pytest.fixture(scope="module")

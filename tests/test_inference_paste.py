@@ -1,11 +1,10 @@
 """Paste: what comes back unchanged leaves the picture as it was, and no seam shows."""
 
-import math
-
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from test_inference_faces import _face
 
 from anymus.framing import Framing, cut
 from anymus.images import RgbU8
@@ -22,17 +21,6 @@ KEEP = Finish(paste_colour="keep")
 def _smooth_picture(height_px: int, width_px: int, seed: int = 11) -> RgbU8:
     coarse = np.random.default_rng(seed).integers(0, 256, (9, 9, 3), np.uint8)
     return np.asarray(cv2.resize(coarse, (width_px, height_px), interpolation=cv2.INTER_CUBIC))
-
-
-def _face(x: float, y: float, eyes_px: float, angle: float = 0.0) -> Face:
-    """Return a face whose eyes lie around (x, y), turned by an angle."""
-    dx, dy = eyes_px / 2 * math.cos(angle), eyes_px / 2 * math.sin(angle)
-    side = 2 * eyes_px
-    return Face(
-        box=(round(x - side / 2), round(y - 0.4 * side), round(side), round(side)),
-        score=1.0,
-        landmarks={"left_eye": (x - dx, y - dy), "right_eye": (x + dx, y + dy)},
-    )
 
 
 def _pasted(picture: RgbU8, face: Face, after: RgbU8 | None = None) -> Pasted:

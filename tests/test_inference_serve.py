@@ -1,8 +1,6 @@
 """Serve: pictures go in and come out, what is too large or no picture does not, none is kept."""
 
 import base64
-import http.client
-import json
 import signal
 import subprocess
 import sys
@@ -15,31 +13,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from browser import Browser
 
 from anymus.drawing.photo import draw_couple, draw_portrait
 from anymus.errors import CheckpointError, ParamsError
 from anymus.images import RgbU8, decode_rgb, encode_jpeg, encode_png
 from inference.finish import Finish
 from inference.serve import BusyError, Limits, Studio, Turns, Wish, open_studio
-from training.checkpoint import save_generator
-from training.networks import Generator
 
 SIZE_PX = 32
 CARD = {"framing": {"face_share": 0.55, "eye_line": 0.46}}
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models")
-    for direction in ("a2b", "b2a"):
-        torch.manual_seed(2)
-        generator = Generator(
-            base_channels=4, image_size_px=SIZE_PX, residual_blocks=1, film="pooled"
-        )
-        card = CARD | {"direction": direction}
-        save_generator(folder / f"generator_{direction}.safetensors", generator, card)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -47,31 +30,18 @@ def portrait() -> RgbU8:
     return draw_portrait(np.random.default_rng([1, 0]), 256, 256).rgb_u8
 
 
-class Browser:
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, **headers: str
-    ) -> tuple[int, Any, http.client.HTTPMessage]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        connection.request(method, path, body, headers)
-        answer = connection.getresponse()
-        content = answer.read()
-        is_json = answer.headers.get("Content-Type", "").startswith("application/json")
-        return answer.status, json.loads(content) if is_json else content, answer.headers
-
+class StudioBrowser(Browser):
     def translate(self, body: bytes, query: str = "") -> tuple[int, Any]:
         return self.ask("POST", f"/api/translate?{query}", body)[:2]
 
 
 @pytest.fixture(scope="module")
-def browser(models: Path) -> Iterator[Browser]:
+def browser(models: Path) -> Iterator[StudioBrowser]:
     studio = Studio(models, "cpu", Limits(max_upload_mib=1, max_megapixels=1.0))
     with open_studio(studio) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
-        yield Browser(server.server_port)
+        yield StudioBrowser(server.server_port)
         server.shutdown()
         thread.join()
 
@@ -82,7 +52,7 @@ def _pixels(url: str) -> RgbU8:
     return decode_rgb(base64.b64decode(content))
 
 
-def test_the_page_needs_nothing_from_elsewhere(browser: Browser) -> None:
+def test_the_page_needs_nothing_from_elsewhere(browser: StudioBrowser) -> None:
     status, page, headers = browser.ask("GET", "/")
     assert status == 200
     assert b"anymus serve" in page
@@ -94,7 +64,7 @@ def test_the_page_needs_nothing_from_elsewhere(browser: Browser) -> None:
     assert about["max_upload_mib"] == 1
 
 
-def test_a_face_is_put_back(browser: Browser, portrait: RgbU8) -> None:
+def test_a_face_is_put_back(browser: StudioBrowser, portrait: RgbU8) -> None:
     status, answer = browser.translate(encode_png(portrait), "faces=paste")
     assert (status, answer["faces"], len(answer["results"])) == (200, 1, 1)
     before, after = (_pixels(answer["results"][0][name]) for name in ("before", "after"))
@@ -105,7 +75,7 @@ def test_a_face_is_put_back(browser: Browser, portrait: RgbU8) -> None:
     assert np.array_equal(_pixels(unchanged["results"][0]["after"]), portrait)
 
 
-def test_each_face_of_several_comes_by_itself(browser: Browser) -> None:
+def test_each_face_of_several_comes_by_itself(browser: StudioBrowser) -> None:
     couple = draw_couple(np.random.default_rng([1, 1])).rgb_u8
     answer = browser.translate(encode_jpeg(couple), "faces=crop&direction=a2b&screentone=4")[1]
     assert (answer["faces"], len(answer["results"])) == (2, 2)
@@ -115,7 +85,7 @@ def test_each_face_of_several_comes_by_itself(browser: Browser) -> None:
         assert (after.min(axis=2) == after.max(axis=2)).all()
 
 
-def test_a_picture_without_a_face_is_its_middle(browser: Browser) -> None:
+def test_a_picture_without_a_face_is_its_middle(browser: StudioBrowser) -> None:
     sea = np.zeros((60, 90, 3), np.uint8)
     sea[:, :, 2] = np.arange(90)[None, :] * 2
     answer = browser.translate(encode_png(sea), "faces=crop")[1]
@@ -124,7 +94,9 @@ def test_a_picture_without_a_face_is_its_middle(browser: Browser) -> None:
     assert answer["is_without_face"] is False
 
 
-def test_what_is_no_picture_or_too_large_is_refused(browser: Browser, portrait: RgbU8) -> None:
+def test_what_is_no_picture_or_too_large_is_refused(
+    browser: StudioBrowser, portrait: RgbU8
+) -> None:
     png = encode_png(portrait)
     for body in (b"", b"<html></html>", png[:900], b"\x89PNG" + b"\0" * 99):
         status, answer = browser.translate(body)
@@ -144,13 +116,13 @@ def test_what_is_no_picture_or_too_large_is_refused(browser: Browser, portrait: 
     ["faces=none", "direction=c2d", "strength=2", "strength=x", "screentone=1", "paste_colour=red",
      "output=/etc/passwd"],
 )  # fmt: skip
-def test_options_that_are_none_are_refused(browser: Browser, query: str) -> None:
+def test_options_that_are_none_are_refused(browser: StudioBrowser, query: str) -> None:
     status, answer = browser.translate(b"x", query)
     assert status == 400
     assert answer["error"]
 
 
-def test_other_places_and_other_sites_are_refused(browser: Browser) -> None:
+def test_other_places_and_other_sites_are_refused(browser: StudioBrowser) -> None:
     for path in ("/serve.html", "/../pyproject.toml", "/api", "/models/generator_a2b.safetensors"):
         assert browser.ask("GET", path)[0] == 404
     assert browser.ask("POST", "/api/other", b"x")[0] == 404
@@ -158,7 +130,7 @@ def test_other_places_and_other_sites_are_refused(browser: Browser) -> None:
     assert browser.ask("GET", "/", Host="evil.example")[0] == 403
 
 
-def test_ten_at_once_are_all_served_and_alike(browser: Browser, portrait: RgbU8) -> None:
+def test_ten_at_once_are_all_served_and_alike(browser: StudioBrowser, portrait: RgbU8) -> None:
     png = encode_png(portrait)
     with ThreadPoolExecutor(10) as pool:
         answers = list(pool.map(lambda _: browser.translate(png, "faces=whole"), range(10)))
@@ -181,7 +153,7 @@ def test_a_crowd_is_told_to_come_back() -> None:
 def test_too_many_in_a_minute_are_answered_429(models: Path, portrait: RgbU8) -> None:
     with open_studio(Studio(models, "cpu", Limits(per_minute=1))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        browser = Browser(server.server_port)
+        browser = StudioBrowser(server.server_port)
         assert browser.translate(encode_png(portrait), "faces=whole")[0] == 200
         status, answer, headers = browser.ask("POST", "/api/translate", encode_png(portrait))
         assert (status, answer["error"]) == (429, "too many pictures at once")
@@ -206,7 +178,7 @@ def test_the_command_answers_until_ctrl_c_and_leaves_nothing(
         assert process.stderr is not None
         line = process.stderr.readline()
         port = int(line.partition("127.0.0.1:")[2].partition("/")[0])
-        assert Browser(port).translate(encode_png(portrait))[0] == 200
+        assert StudioBrowser(port).translate(encode_png(portrait))[0] == 200
         process.send_signal(signal.SIGINT)
         started_s = time.monotonic()
         rest = process.stderr.read()

@@ -1,6 +1,5 @@
 """Crawls of a small server that forbids, lies, redirects and breaks, on loopback."""
 
-import contextlib
 import gzip
 import io
 import os
@@ -19,7 +18,7 @@ import pytest
 from anymus.errors import AnymusError, DatasetError, PolicyError
 from anymus.images import encode_png
 from anymus.manifest import read_manifest
-from hostile import Hostile, gallery, picture, reasons
+from hostile import Hostile, drip, gallery, never_end, picture, reasons
 from scrapers.report import ScrapeReport
 from scrapers.robots import MAX_ROBOTS_BYTES, read_robots
 from scrapers.state import iter_entries
@@ -366,29 +365,12 @@ def test_bad_bytes_are_rejected_and_not_stored(
 def test_bodies_without_end_or_measure(
     hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
 ) -> None:
-    def drip(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "1000000")
-        handler.end_headers()
-        with contextlib.suppress(OSError):
-            for _ in range(200):
-                handler.wfile.write(b"x")
-                time.sleep(0.1)
-
     def shorten(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "1000000")
         handler.end_headers()
         handler.wfile.write(picture())
         handler.close_connection = True
-
-    def never_end(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Connection", "close")
-        handler.end_headers()
-        with contextlib.suppress(OSError):
-            while True:
-                handler.wfile.write(b"x" * 65536)
 
     squeezed = io.BytesIO()
     with gzip.GzipFile(fileobj=squeezed, mode="wb", mtime=0) as stream:

@@ -1,6 +1,5 @@
 """Manners: pauses, budgets and opt-outs, and pictures of every kind."""
 
-import contextlib
 import gzip
 import io
 import json
@@ -22,7 +21,7 @@ from PIL import Image
 
 from anymus.errors import PolicyError
 from anymus.manifest import read_manifest
-from hostile import RECIPE, Hostile, gallery, picture, reasons
+from hostile import RECIPE, Hostile, drip, gallery, never_end, picture, reasons
 from scrapers.middlewares import read_retry_after
 from scrapers.report import ScrapeReport
 from scrapers.robots import read_robots, read_tdm_rules
@@ -202,25 +201,6 @@ def gzip_bomb(size_mb: int) -> bytes:
         for _ in range(size_mb):
             stream.write(b"\0" * 1_000_000)
     return squeezed.getvalue()
-
-
-def never_end(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Connection", "close")
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        while True:
-            handler.wfile.write(b"x" * 65_536)
-
-
-def drip(handler: BaseHTTPRequestHandler) -> None:
-    handler.send_response(200)
-    handler.send_header("Content-Length", "1000000")
-    handler.end_headers()
-    with contextlib.suppress(OSError):
-        for _ in range(200):
-            handler.wfile.write(b"x")
-            time.sleep(0.1)
 
 
 # From a small process of its own: a child counts the memory of whoever started it as its own.

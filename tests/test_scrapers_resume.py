@@ -1,11 +1,9 @@
 """Crawls that are killed, run out of disk, or are run again: nothing lost, twice, or half there."""
 
 import hashlib
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +14,7 @@ import pytest
 
 from anymus.errors import AnymusError
 from anymus.manifest import read_manifest
-from hostile import RECIPE, Hostile, gallery, picture
+from hostile import Hostile, gallery, picture, start_crawl
 from scrapers.job import CrawlProgress
 from scrapers.meter import Meter
 from scrapers.report import ScrapeReport
@@ -57,26 +55,6 @@ class _Slow:
             handler.send_header(name, value)
         handler.end_headers()
         handler.wfile.write(body)
-
-
-def start_crawl(tmp_path: Path, hostile: Hostile, *more: str) -> "subprocess.Popen[str]":
-    recipe = RECIPE.format(
-        start=f"{hostile.url}/p0", domains="[127.0.0.1]", is_demo="true", item="li"
-    )
-    (tmp_path / "hostile.yaml").write_text(recipe)
-    command = [
-        sys.executable, "-m", "anymus.cli", "scrape", "hostile.yaml", "-o", "raw",
-        "--params", "preset.yaml", *more,
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def kill_crawl(process: "subprocess.Popen[str]") -> None:

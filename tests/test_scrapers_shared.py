@@ -1,10 +1,8 @@
 """A crawl that several crawlers share through a real Redis server on loopback."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,7 +15,7 @@ from test_scrapers_resume import build_galleries, check_collection, kill_crawl
 
 from anymus.errors import AnymusError
 from anymus.manifest import ImageRecord, read_manifest
-from hostile import RECIPE, Hostile
+from hostile import Hostile, start_crawl
 from scrapers.job import CrawlJob
 from scrapers.pace import SitePace
 from scrapers.scheduler import read_request, write_request
@@ -222,25 +220,9 @@ def test_a_queue_that_does_not_answer_is_one_line() -> None:
 def start_crawler(tmp_path: Path, hostile: Hostile, url: str, name: str) -> "subprocess.Popen[str]":
     folder = tmp_path / name
     folder.mkdir(exist_ok=True)
-    recipe = RECIPE.format(
-        start=f"{hostile.url}/p0", domains="[127.0.0.1]", is_demo="true", item="li"
-    )
-    (folder / "hostile.yaml").write_text(recipe)
     shutil.copy(tmp_path / "preset.yaml", folder)
-    command = [
-        sys.executable, "-m", "anymus.cli", "scrape", "hostile.yaml", "-o", "raw",
-        "--params", "preset.yaml", "-S", f"scrape.queue={url}",
-        "-S", "scrape.loopback_delay_s=0.1",
-    ]  # fmt: skip
-    return subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+    settings = ["-S", f"scrape.queue={url}", "-S", "scrape.loopback_delay_s=0.1"]
+    return start_crawl(folder, hostile, *settings)
 
 
 def end_of(process: "subprocess.Popen[str]") -> tuple[int, str]:
