@@ -109,14 +109,25 @@ def scrape(
 def draw(
     output: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to fill.")],
     count: Annotated[int, typer.Option(min=1, help="How many portraits.")] = 500,
+    shares: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="YAML: how often each trait occurs, such as `glasses: {none: 7, round: 3}`.",
+            show_default="as in portrait photographs",
+        ),
+    ] = None,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
 ) -> None:
     """Draw a folder of manga portraits in ink and greys, free to use, for `scrape folder`."""
+    from anymus.drawing.shares import load_shares
+
     from .draw import draw_folder
 
-    print_report(draw_folder(resolve_params(params, overrides), output, count), is_json)
+    chosen = None if shares is None else load_shares(shares)
+    print_report(draw_folder(resolve_params(params, overrides), output, count, chosen), is_json)
 
 
 @sites_app.callback()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from anymus.drawing.shares import Shares
 from anymus.drawing.sitter import draw_sitter
 from anymus.engine import map_items
 from anymus.errors import AnymusError, ParamsError
@@ -33,7 +34,7 @@ class DrawReport:
         return {"pictures": self.pictures, "folder": self.folder}
 
 
-def draw_folder(params: Params, dst: Path, count: int) -> DrawReport:
+def draw_folder(params: Params, dst: Path, count: int, shares: Shares | None = None) -> DrawReport:
     """Fill `dst` with `count` manga portraits (PNG, ink and flat greys) and their credits.csv.
 
     A picture depends on the seed and its number alone, so more of them leave the first ones as
@@ -43,6 +44,7 @@ def draw_folder(params: Params, dst: Path, count: int) -> DrawReport:
         params: `seed` and `engine` are used.
         dst: Folder to fill; an earlier drawing in it is replaced as a whole.
         count: How many, at least 1.
+        shares: How often each trait occurs; None: as in portrait photographs.
 
     Raises:
         ParamsError: `count` is below 1, or `dst` holds other things.
@@ -52,7 +54,7 @@ def draw_folder(params: Params, dst: Path, count: int) -> DrawReport:
         raise ParamsError(f"--count {count} is less than 1", "--count 500")
     _require_own(dst)
     with atomic_folder(dst) as filling:
-        work = _Draw(filling, params.seed)
+        work = _Draw(filling, params.seed, shares or Shares())
         for outcome in track(map_items(work, range(count), params.engine), "draw", count):
             if not isinstance(outcome, str):
                 raise AnymusError(f"a portrait was not drawn: {outcome}", "run it again")
@@ -66,9 +68,10 @@ class _Draw:
 
     folder: Path
     seed: int
+    shares: Shares
 
     def __call__(self, number: int) -> str:
-        drawing = draw_sitter(np.random.default_rng([self.seed, number]), *_SIZE_PX)
+        drawing = draw_sitter(np.random.default_rng([self.seed, number]), *_SIZE_PX, self.shares)
         write_png(self.folder / _name_of(number), drawing.rgb_u8)
         return _name_of(number)
 

@@ -1,10 +1,15 @@
 """Drawn portraits as a source: the same seed gives the same bytes, free to use, collectable."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from anymus.drawing.manga_ink import WHITE, Paint
+from anymus.drawing.manga_person import draw_person, with_skin
+from anymus.drawing.shares import Shares, load_shares
 from anymus.drawing.sitter import draw_sitter, draw_sitting_person
 from anymus.errors import ParamsError
 from anymus.files import sha256_bytes
@@ -54,13 +59,75 @@ def test_drawing_replaces_its_own_folder_and_no_other(params: Params, tmp_path: 
 
 
 def test_sitters_look_about_ahead_with_open_eyes_and_natural_hair() -> None:
-    people = [draw_sitting_person(np.random.default_rng([3, number])) for number in range(60)]
+    people = [draw_sitting_person(np.random.default_rng([3, number])) for number in range(120)]
     assert max(abs(person.pose.yaw_rad) for person in people) < np.radians(27)
     assert {person.lids for person in people} <= {"open", "half"}
     assert {person.skin for person in people} >= {"pale", "tan", "brown", "dark"}
+    assert {person.hair_colour for person in people if person.age != "old"} <= {
+        "black", "brown", "chestnut", "blond", "red",
+    }  # fmt: skip
     assert {person.age for person in people} == {"young", "adult", "old"}
     assert any(person.beard != "none" for person in people)
     assert any(person.glasses != "none" for person in people)
+
+
+def test_traits_occur_as_often_as_their_shares_say() -> None:
+    shares = Shares(skin={"dark": 3, "pale": 1}, glasses={"round": 1}, sex={"female": 2, "male": 2})
+    people = [
+        draw_sitting_person(np.random.default_rng([5, number]), shares) for number in range(200)
+    ]
+    share_dark = np.mean([person.skin == "dark" for person in people])
+    assert share_dark == pytest.approx(0.75, abs=0.1)
+    assert {person.skin for person in people} == {"dark", "pale"}
+    assert {person.glasses for person in people} == {"round"}
+    assert np.mean([person.sex == "male" for person in people]) == pytest.approx(0.5, abs=0.11)
+    grins = np.mean([person.mood == "grin" for person in people])
+    assert grins == pytest.approx(0.5, abs=0.11)
+
+
+def test_another_skin_changes_no_other_trait_and_leaves_hair_apart() -> None:
+    person = draw_person(np.random.default_rng(2), is_colour=False)
+    for skin in ("pale", "brown", "dark"):
+        other = with_skin(person, skin)
+        assert other.skin == skin
+        assert (other.hair, other.mood, other.size) == (person.hair, person.mood, person.size)
+    grey = replace(person, hair_paint=Paint(WHITE, 0.3))
+    assert with_skin(grey, "brown").hair_paint.rgb == (14, 14, 16)
+    assert with_skin(grey, "pale").hair_paint == grey.hair_paint
+
+
+def test_shares_are_read_from_a_file_and_shape_the_folder(params: Params, tmp_path: Path) -> None:
+    (tmp_path / "shares.yaml").write_text("skin: {dark: 1}\nglasses: {none: 7, round: 3}\n")
+    shares = load_shares(tmp_path / "shares.yaml")
+    assert shares.skin == {"dark": 1}
+    assert shares.mood == Shares().mood
+
+    draw_folder(params, tmp_path / "usual", 2)
+    draw_folder(params, tmp_path / "dark", 2, shares)
+    assert not set(hashes(tmp_path / "usual").values()) & set(hashes(tmp_path / "dark").values())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("skin: {green: 1}", "skin.green"),
+        ("height: {tall: 1}", "height"),
+        ("skin: {dark: -1}", "greater than or equal to 0"),
+        ("skin: {dark: .inf}", "finite"),
+        ("skin: {dark: 0}", "above 0"),
+        ("skin: [", "not YAML"),
+        ("- skin", "the file"),
+    ],
+)
+def test_shares_that_make_no_sense_are_refused(text: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "shares.yaml").write_text(text)
+    with pytest.raises(ParamsError, match=re.escape(complaint)):
+        load_shares(tmp_path / "shares.yaml")
+
+
+def test_a_missing_file_of_shares_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"cannot read .*nowhere\.yaml"):
+        load_shares(tmp_path / "nowhere.yaml")
 
 
 def test_a_sitter_is_grey_and_its_face_lies_in_the_picture() -> None:

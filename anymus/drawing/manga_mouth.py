@@ -30,6 +30,8 @@ _OPENINGS: dict[str, Line] = {
     "surprise": [(0.0, -0.09), (0.1, 0.02), (0.0, 0.15), (-0.1, 0.02)],
     "grit": [(-0.27, -0.05), (-0.27, -0.05), (0.0, -0.03), (0.3, -0.07), (0.3, -0.07),
              (0.24, 0.08), (0.0, 0.09), (-0.22, 0.07)],
+    "grin": [(-0.38, -0.12), (-0.38, -0.12), (0.0, -0.03), (0.38, -0.12), (0.38, -0.12),
+             (0.2, 0.08), (0.0, 0.13), (-0.2, 0.08)],
 }  # fmt: skip
 
 
@@ -83,6 +85,9 @@ def _draw_opening(pen: Pen, person: Person) -> None:
     inside = Paint((122, 40, 44)) if person.is_colour else Paint((26, 24, 26))
     if person.mood == "grit":
         _draw_teeth(pen, person, hole)
+        return
+    if person.mood == "grin":
+        shape(pen, _on_face(person, hole), Paint(WHITE), 1.5)
         return
     shape(pen, _on_face(person, hole), inside, 1.2)
     top, low = hole[:, 1].min(), hole[:, 1].max()

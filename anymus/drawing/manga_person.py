@@ -1,6 +1,6 @@
 """Who is drawn: a person's traits, drawn by chance so that all kinds of people occur."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -156,6 +156,17 @@ def draw_person(rng: np.random.Generator, *, is_colour: bool, roll_limit: float 
         hair_paint=_apart(_hair_paint(rng, hair_colour, is_colour), skin, is_colour),
         skin_paint=_skin_paint(skin, is_colour),
         skin_shadow=_skin_shadow(skin, is_colour),
+    )
+
+
+def with_skin(person: Person, skin: str) -> Person:
+    """The same person with another skin; hair that would melt into it becomes black."""
+    return replace(
+        person,
+        skin=skin,
+        skin_paint=_skin_paint(skin, person.is_colour),
+        skin_shadow=_skin_shadow(skin, person.is_colour),
+        hair_paint=_apart(person.hair_paint, skin, person.is_colour),
     )
 
 
