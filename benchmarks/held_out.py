@@ -1,10 +1,13 @@
 """What weights do to held-out people: is there a face, are its eyes where they were, for whom?
 
     python benchmarks/held_out.py -g drawn --dataset data/processed -o results/held_out
+    python benchmarks/held_out.py ... --people experiments/drawn/held_out_people.csv
 
 Prints a table of all test photos and of groups by skin tone (the individual typology angle of the
 cheeks: above 28 light, 10 to 28 intermediate, below 10 dark; Chardon et al. 1991), and writes
-sheet.png, the photos beside their translations, sorted by tone, and figures.json.
+sheet.png, the photos beside their translations, sorted by tone, and figures.json. `--people` adds
+groups: a CSV with the column `id`, the face's in the manifest, and a column for every trait; each
+value that five faces or more have becomes a row.
 
 `face` is the share of translations in which the detector `drawn_faces` finds a face; `eye drift` is
 that of `anymus evaluate`: the distance between the eyes of the photo and those of the drawing, in
@@ -13,6 +16,7 @@ renderer whose eyes are known.
 """
 
 import argparse
+import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,12 +36,14 @@ from training.content import LOOK_PX, NEAR, Eyes, eye_drift, look
 
 LIGHT_DEG, DARK_DEG = 28.0, 10.0
 SHEET_COLUMNS = 8
+MIN_GROUP = 5
 
 
 @dataclass(frozen=True)
 class Seen:
     """One translation: what the detector found in it, and where it should be."""
 
+    id: str
     photo: RgbU8
     drawing: RgbU8
     tone_deg: float
@@ -62,11 +68,13 @@ def main() -> None:
         "dark": [one for one in seen if one.tone_deg <= DARK_DEG],
         "drawings": [_look_at_drawing(number, translator, detector) for number in range(64)],
     }
+    if arguments.people is not None:
+        groups |= _groups_of_people(seen, arguments.people)
     figures = {name: _figures(group) for name, group in groups.items()}
-    print("group          n  face  eye drift: median  95 %  within 5 %")
+    print("group                 n  face  eye drift: median  95 %  within 5 %")
     for name, row in figures.items():
         print(
-            f"{name:12} {row['n']:4.0f}  {row['face']:.2f}              {row['drift_median']:.3f}"
+            f"{name:19} {row['n']:4.0f}  {row['face']:.2f}              {row['drift_median']:.3f}"
             f" {row['drift_95']:.3f}        {row['within_5']:.2f}"
         )
     write_json(arguments.output / "figures.json", figures)
@@ -77,6 +85,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-g", "--weights", default="drawn")
     parser.add_argument("--dataset", type=Path, default=Path("data/processed"))
+    parser.add_argument("--people", type=Path, help="CSV: id and one column for each trait")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/held_out"))
     return parser.parse_args()
 
@@ -85,14 +94,27 @@ def _is_test_photo(row: ImageRecord) -> bool:
     return row.is_kept and row.domain == "photo" and row.split == "test"
 
 
+def _groups_of_people(seen: Sequence[Seen], path: Path) -> dict[str, list[Seen]]:
+    """The faces of every value of every trait, under `trait: value`."""
+    by_id = {one.id: one for one in seen}
+    groups: dict[str, list[Seen]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            one = by_id.get(row.pop("id"))
+            for trait, value in row.items():
+                if one is not None and value:
+                    groups.setdefault(f"{trait}: {value}", []).append(one)
+    return {name: group for name, group in sorted(groups.items()) if len(group) >= MIN_GROUP}
+
+
 def _look(row: ImageRecord, dataset: Path, translator: Translator, detector: FaceDetector) -> Seen:
     assert row.landmarks is not None
     photo = read_rgb(dataset / str(row.file))
     eyes_px = np.array([row.landmarks["left_eye"], row.landmarks["right_eye"]])
     small = resize_rgb(photo, translator.size_px, translator.size_px)
-    return _measure(
-        small, translator(small), eyes_px / len(photo), "photo", _tone_deg(photo, eyes_px), detector
-    )
+    drawing = translator(small)
+    found = _measure(drawing, eyes_px / len(photo), "photo", detector)
+    return Seen(row.id, small, drawing, _tone_deg(photo, eyes_px), *found)
 
 
 def _look_at_drawing(number: int, translator: Translator, detector: FaceDetector) -> Seen:
@@ -104,15 +126,16 @@ def _look_at_drawing(number: int, translator: Translator, detector: FaceDetector
     crop = cut(drawing.rgb_u8, matrix, translator.size_px)
     points = np.array([truth.landmarks["left_eye"], truth.landmarks["right_eye"]])
     eyes_px = points @ matrix[:, :2].T + matrix[:, 2]
-    return _measure(crop, crop, eyes_px / translator.size_px, "manga", 0.0, detector)
+    found = _measure(crop, eyes_px / translator.size_px, "manga", detector)
+    return Seen(f"drawing {number}", crop, crop, 0.0, *found)
 
 
 def _measure(
-    photo: RgbU8, drawing: RgbU8, eyes: Eyes, kind: Domain, tone_deg: float, detector: FaceDetector
-) -> Seen:
+    drawing: RgbU8, eyes: Eyes, kind: Domain, detector: FaceDetector
+) -> tuple[bool, float | None]:
+    """Whether the detector finds a face in a drawing, and how far its eyes are from `eyes`."""
     seen = look(detector, drawing)
-    drift = None if seen.eyes is None else eye_drift(eyes, seen.eyes, kind)
-    return Seen(photo, drawing, tone_deg, seen.has_face, drift)
+    return seen.has_face, None if seen.eyes is None else eye_drift(eyes, seen.eyes, kind)
 
 
 def _tone_deg(photo: RgbU8, eyes: NDArray[np.float64]) -> float:
