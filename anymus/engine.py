@@ -15,13 +15,14 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any, Generic, Protocol, TypeVar, cast
-
-from pebble import ProcessExpired, ProcessFuture, ProcessPool
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from anymus.errors import AnymusError, ImageError, PartialError
 from anymus.manifest import QUARANTINE_REASONS
 from anymus.progress import log
+
+if TYPE_CHECKING:
+    from pebble import ProcessFuture, ProcessPool
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -80,7 +81,7 @@ def process_pool(processes: int) -> ProcessPoolExecutor:
 
 
 @contextmanager
-def _isolating_pool(processes: int, worker_memory_mib: int | None) -> Iterator[ProcessPool]:
+def _isolating_pool(processes: int, worker_memory_mib: int | None) -> "Iterator[ProcessPool]":
     """Give a pool for a block; a block left by an error ends what its workers are at."""
     pool = isolating_pool(processes, worker_memory_mib)
     try:
@@ -93,8 +94,10 @@ def _isolating_pool(processes: int, worker_memory_mib: int | None) -> Iterator[P
         pool.join()
 
 
-def isolating_pool(processes: int, worker_memory_mib: int | None) -> ProcessPool:
+def isolating_pool(processes: int, worker_memory_mib: int | None) -> "ProcessPool":
     """Return a pool that outlives its workers: a task that ends one is told from the others."""
+    from pebble import ProcessPool
+
     return ProcessPool(
         max_workers=processes,
         initializer=set_up_worker,
@@ -157,7 +160,7 @@ def run_item(function: Callable[[Item], Result], item: Item) -> Result | Failure
 
 
 def map_in_pool(
-    pool: ProcessPool,
+    pool: "ProcessPool",
     ahead: int,
     function: Callable[[Item], Result],
     items: Iterable[Item],
@@ -168,7 +171,7 @@ def map_in_pool(
     An item that was being worked on when its worker died is tried `options.retries` times more.
     """
 
-    def submit(item: Item) -> ProcessFuture[Any]:
+    def submit(item: Item) -> "ProcessFuture[Any]":
         return pool.schedule(run_item, args=(function, item), timeout=options.item_timeout_s)
 
     stream = iter(items)
@@ -182,11 +185,13 @@ def map_in_pool(
 
 def _settle(
     item: Item,
-    future: ProcessFuture[Any],
+    future: "ProcessFuture[Any]",
     options: EngineOptions,
-    submit: Callable[[Item], ProcessFuture[Any]],
+    submit: "Callable[[Item], ProcessFuture[Any]]",
 ) -> "Result | Failure[Item]":
     """Return the outcome of one item, after the tries it has."""
+    from pebble import ProcessExpired
+
     deaths = 0
     while True:
         try:

@@ -5,9 +5,10 @@ Everything else speaks `rgb_u8`: (H, W, 3) uint8, 0-255, RGB in sRGB, upright.
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,12 @@ SUFFIX_OF_FORMAT = {
     "BMP": ".bmp",
     "TIFF": ".tif",
 }
+QUICK_PNG_LEVEL = 3
+"""zlib's level for pictures that a person waits for: a third of the time of 6 and 6 % more bytes.
+
+Measured on photos of 1.8 megapixels, where 6 takes as long as half a forward pass at 256 px.
+"""
+_PNG_LEVEL = 6
 _ANIMATED_FORMATS = ("GIF", "WEBP", "PNG")
 _UNTIMED_FRAME_MS = 100  # what browsers show a frame for that has no duration of its own
 _ORIENTATION = 0x0112
@@ -196,10 +203,16 @@ def resize_rgb(rgb_u8: RgbU8, width_px: int, height_px: int) -> RgbU8:
     return np.asarray(image.resize((width_px, height_px), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def encode_png(rgb_u8: RgbU8, *, exif: bytes = b"") -> bytes:
-    """Return the picture as PNG bytes, the same bytes for the same pixels, no metadata but EXIF."""
+def encode_png(rgb_u8: RgbU8, *, exif: bytes = b"", level: int = _PNG_LEVEL) -> bytes:
+    """Return the picture as PNG bytes, the same bytes for the same pixels, no metadata but EXIF.
+
+    Args:
+        rgb_u8: The picture (H, W, 3).
+        exif: What it says about itself, see `read_exif`; empty: nothing.
+        level: zlib's, 1 (quick) to 9 (small).
+    """
     buffer = io.BytesIO()
-    Image.fromarray(rgb_u8).save(buffer, format="PNG", compress_level=6, exif=exif or None)
+    Image.fromarray(rgb_u8).save(buffer, format="PNG", compress_level=level, exif=exif or None)
     return buffer.getvalue()
 
 
@@ -244,18 +257,26 @@ def read_exif(path: Path) -> bytes:
             return b""
 
 
-def write_image(path: Path, rgb_u8: RgbU8, exif: bytes = b"") -> None:
+def write_image(
+    path: Path, rgb_u8: RgbU8, exif: bytes = b"", *, png_level: int = _PNG_LEVEL
+) -> None:
     """Write a picture atomically in the format that the path's suffix names (png, jpg, webp).
 
     Args:
         path: The file.
         rgb_u8: The picture (H, W, 3).
         exif: What it says about itself, see `read_exif`; empty: nothing.
+        png_level: zlib's, 1 (quick) to 9 (small), for a PNG.
 
     Raises:
         ImageError: The suffix is not one of these, or the file cannot be written.
     """
-    encoders = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg, ".webp": encode_webp}
+    encoders: dict[str, Callable[..., bytes]] = {
+        ".png": partial(encode_png, level=png_level),
+        ".jpg": encode_jpeg,
+        ".jpeg": encode_jpeg,
+        ".webp": encode_webp,
+    }
     encode = encoders.get(path.suffix.lower())
     if encode is None:
         raise ImageError(f"cannot write {path}: unknown suffix", "use .png, .jpg or .webp")

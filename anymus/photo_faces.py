@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anymus.errors import DeviceError
+from anymus.errors import CheckpointError, DeviceError
+from anymus.files import sha256_file
 from anymus.images import RgbU8, resize_rgb, to_grey
 from anymus.looks import FaceModel, Sight, merge, rescale
 from anymus.manifest import Point
@@ -25,6 +26,9 @@ _HAAR_POINT = 4.0
 _YUNET_POINT = 0.7
 # YuNet is trained on small pictures: a face that fills a large one is found in a reduced copy.
 _YUNET_SIDE_PX = 480
+# dlib unpacks its detector in half a second of CPU; this is what it unpacks.
+HOG_FILE = Path(__file__).parent / "weights" / "dlib_frontal_faces.svm"
+HOG_SHA256 = "f3f7aa833fb4a14a46fc48689f45b98d85ef72d6dfaf8bdc012b7d3c522a5426"
 _NOT_WITHOUT_DLIB = "pip install dlib-bin, or work on whole pictures (`--faces whole`)"
 
 
@@ -72,7 +76,7 @@ class DlibHog:
     """dlib's detector of frontal faces: histograms of gradients, faces from 80 px undoubled."""
 
     def __init__(self) -> None:
-        self._detector = import_dlib().get_frontal_face_detector()
+        self._detector = _load_hog()
         self._eyes = _FivePoints()
 
     def see(self, rgb_u8: RgbU8, doublings: int, min_score: float) -> list[Sight]:
@@ -202,6 +206,21 @@ def _sights(
         Sight(*square, square[2], score, eyes.find(grey, *square))
         for square, score in zip(squares, scores, strict=True)
     ]
+
+
+def _load_hog() -> Any:
+    """Return `dlib.get_frontal_face_detector()`, read from the file that comes with Anymus.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+        DeviceError: dlib is not installed.
+    """
+    dlib = import_dlib()
+    if not HOG_FILE.is_file() or sha256_file(HOG_FILE) != HOG_SHA256:
+        raise CheckpointError(
+            f"{HOG_FILE}: missing, or not the bytes that were shipped", "install Anymus again"
+        )
+    return dlib.fhog_object_detector(str(HOG_FILE))
 
 
 def import_dlib() -> Any:

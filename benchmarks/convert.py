@@ -4,12 +4,14 @@
     python benchmarks/convert.py --size 128 --rounds 5 --engines torch opencv
 
 First table: one picture through a generator of the preset's shape by each engine, in turns in one
-process. Second: folders of drawn portraits from JPEG to PNG by `convert`, in turns with the bare
-forward passes of the same engine on the same pictures (`whole` takes centre squares, `crop` looks
-for faces and cuts them), and with the official port's test loop as it is described: picture by
-picture, resized, three passes in fp32 (translation, way back, identity), attention maps, one strip
-written; `port, 1 pass` leaves out the other two and the maps. Third: a process of `anymus convert`
-for one picture, by each engine, with weights so small that what is left is the start.
+process. Second, a picture: folders of drawn portraits from JPEG to PNG by `convert`, in turns with
+the bare forward passes of the same engine on the same pictures (`whole` takes centre squares,
+`crop` looks for faces and cuts them, `paste` puts them back), with `whole` of a single picture,
+which is what loading costs, and with the official port's test loop as it is described, on the
+first few: picture by picture, resized, three passes in fp32 (translation, way back, identity),
+attention maps, one strip written; `port, 1 pass` leaves out the other two and the maps. Third: a
+process of `anymus convert` for one picture, with weights so small that what is left is the start,
+and before it a process that only imports what any of them needs.
 
 CPU and wall seconds are medians with the half-width of their spread. Ratios are medians of the
 rounds' ratios to the first row, above 1: quicker.
@@ -45,15 +47,23 @@ from training.checkpoint import save_generator
 from training.networks import Generator
 
 ROOT = Path(__file__).parent.parent
+IMPORTS = "import cv2, numpy, PIL.Image, pydantic, typer"
 CARD = {"direction": "a2b", "framing": {"face_share": 0.55, "eye_line": 0.46}}
+STARTS = (
+    ("opencv", "whole"),
+    ("opencv", "crop"),
+    ("opencv", "paste"),
+    ("onnxruntime", "whole"),
+    ("torch", "whole"),
+)
 ENGINES = ("torch-plain", "torch", "torch-contiguous", "torch-bf16", "onnxruntime", "opencv")
-PORTRAIT_PX = 640
 
 
 @dataclass
 class Row:
     name: str
     task: Callable[[], Any]
+    pictures: int = 1
     cpu_s: list[float] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
     note: str = ""
@@ -62,8 +72,8 @@ class Row:
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         outcome = self.task()
         if is_counted:
-            self.cpu_s.append(time.process_time() - cpu_s)
-            self.wall_s.append(time.perf_counter() - wall_s)
+            self.cpu_s.append((time.process_time() - cpu_s) / self.pictures)
+            self.wall_s.append((time.perf_counter() - wall_s) / self.pictures)
         return outcome
 
 
@@ -117,42 +127,45 @@ def compare_folders(engine: str, generators: list[Generator], args: argparse.Nam
         folder = Path(name)
         weights = folder / "generator_a2b.safetensors"
         save_generator(weights, generators[0], CARD)
-        sources = draw_portraits(folder / "in", args.pictures)
+        sources = draw_portraits(folder / "in", args.pictures, args.portrait)
         squares = [to_signed(cv2.resize(p, (args.size, args.size))) for p in sources.values()]
+        few = list(sources)[: args.port_pictures]
         bare = make_engine(engine, generators[0])
+        bare(squares[0])
 
-        def run(faces: str) -> Callable[[], Any]:
+        def run(faces: str, source: Path) -> Callable[[], Any]:
             options = ConvertOptions(weights=weights, faces=faces, device="cpu", engine=engine)
-            return lambda: convert(folder / "in", folder / faces, options)
+            return lambda: convert(source, folder / faces, options)
 
+        count = len(sources)
         rows = [
-            Row(f"{engine}, forward only", lambda: [bare(x) for x in squares]),
-            Row(f"{engine}, convert --faces whole", run("whole")),
-            Row(f"{engine}, convert --faces crop", run("crop")),
-            Row("port, 1 pass", lambda: port_loop(generators, sources, args.size, passes=1)),
-            Row("port, test loop", lambda: port_loop(generators, sources, args.size, passes=3)),
+            Row(f"{engine}, forward only", lambda: [bare(x) for x in squares], count),
+            *(
+                Row(f"{engine}, convert --faces {mode}", run(mode, folder / "in"), count)
+                for mode in ("whole", "crop", "paste")
+            ),
+            Row(f"{engine}, whole, 1 picture", run("whole", few[0])),
+            Row("port, 1 pass", lambda: port_loop(generators, few, args.size, 1), len(few)),
+            Row("port, test loop", lambda: port_loop(generators, few, args.size, 3), len(few)),
         ]
-        for index in range(args.rounds + 1):
+        for _ in range(args.rounds):
             for row in rows:
-                if index or not row.name.startswith("port"):
-                    row.run(is_counted=index > 0)
-    print_table(rows, f"folder of {args.pictures}", "")
+                row.run(is_counted=True)
+    print_table(rows, f"a picture, folder of {count}", "")
 
 
-def draw_portraits(folder: Path, count: int) -> dict[Path, np.ndarray]:
+def draw_portraits(folder: Path, count: int, side_px: int) -> dict[Path, np.ndarray]:
     folder.mkdir()
     pictures = {}
     for index in range(count):
-        drawn = draw_portrait(np.random.default_rng([1, index]), PORTRAIT_PX, PORTRAIT_PX).rgb_u8
+        drawn = draw_portrait(np.random.default_rng([1, index]), side_px, side_px).rgb_u8
         path = folder / f"{index:03}.jpg"
         path.write_bytes(encode_jpeg(drawn, 90))
         pictures[path] = drawn
     return pictures
 
 
-def port_loop(
-    generators: list[Generator], sources: dict[Path, np.ndarray], size_px: int, *, passes: int
-) -> None:
+def port_loop(generators: list[Generator], sources: list[Path], size_px: int, passes: int) -> None:
     """What the official port's test mode does with each picture, for one direction."""
     a2b, b2a = generators
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
@@ -178,21 +191,23 @@ def heat_of(heatmap: torch.Tensor, size_px: int) -> torch.Tensor:
 
 
 def compare_starts(args: argparse.Namespace) -> None:
-    """A process for one picture of 64 px, whose network takes hundredths of a second."""
-    names = [name for name in ENGINES if name in ("torch", "onnxruntime", "opencv")]
-    rows = [Row(name, lambda: None) for name in names]
+    """Processes for one picture of 64 px, whose network takes hundredths of a second."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         small = Generator(base_channels=16, image_size_px=64, residual_blocks=3, film="pooled")
         save_generator(folder / "g.safetensors", small, CARD)
-        source = next(iter(draw_portraits(folder / "in", 1)))
-        command = [sys.executable, "-m", "anymus.cli", "convert", str(source)]
-        command += ["-g", str(folder / "g.safetensors"), "-o", str(folder / "o.png")]
-        command += ["--faces", "whole", "--device", "cpu", "--engine"]
-        for index in range(args.rounds + 1):
+        source = next(iter(draw_portraits(folder / "in", 1, args.portrait)))
+        base = [sys.executable, "-m", "anymus.cli", "convert", str(source), "--device", "cpu"]
+        base += ["-g", str(folder / "g.safetensors"), "-o", str(folder / "o.png")]
+        commands = {"imports alone": [sys.executable, "-c", IMPORTS]} | {
+            f"{engine}, --faces {faces}": [*base, "--engine", engine, "--faces", faces]
+            for engine, faces in STARTS
+        }
+        rows = [Row(title, lambda: None) for title in commands]
+        for index in range(args.starts + 1):
             for row in rows:
                 before, wall_s = children_cpu_s(), time.perf_counter()
-                subprocess.run([*command, row.name], check=True, capture_output=True, cwd=ROOT)
+                subprocess.run(commands[row.name], check=True, capture_output=True, cwd=ROOT)
                 if index:
                     row.cpu_s.append(children_cpu_s() - before)
                     row.wall_s.append(time.perf_counter() - wall_s)
@@ -219,7 +234,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--preset", default="light")
     parser.add_argument("--size", type=int, default=256, help="side of the pictures, pixels")
-    parser.add_argument("--pictures", type=int, default=8, help="in the folder")
+    parser.add_argument("--portrait", type=int, default=640, help="side of the photos, pixels")
+    parser.add_argument("--pictures", type=int, default=40, help="in the folder")
+    parser.add_argument("--port-pictures", type=int, default=4, help="of them, through the port")
+    parser.add_argument("--starts", type=int, default=5, help="processes a row of the last table")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
     parser.add_argument(

@@ -164,7 +164,6 @@ def convert_command(
     device: DeviceOption = "auto",
     engine: Annotated[
         EngineName,
-        ExportFormat,
         typer.Option(help="What runs the network; auto is OpenCV on a CPU and torch elsewhere."),
     ] = "auto",
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,

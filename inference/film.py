@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from anymus.errors import AnymusError, ImageError, InterruptedRunError
 from anymus.files import atomic_folder, link_file, sha256_file
 from anymus.framing import Framing, Matrix
-from anymus.images import RgbU8, fit_rgb, read_rgb, write_image
+from anymus.images import QUICK_PNG_LEVEL, RgbU8, fit_rgb, read_rgb, write_image
 from anymus.manifest import Domain, Face
 from anymus.progress import log, track
 
@@ -263,7 +263,7 @@ def _shoot(film: Source, cut: _Cut, item: Item, work: Path, studio: Studio) -> N
                 if is_film:
                     _write_part(paths[number], islice(counted, wanted), film, item)
                 else:
-                    write_image(paths[number], next(counted))
+                    write_image(paths[number], next(counted), png_level=QUICK_PNG_LEVEL)
                 ready = number * step + wanted
             next(counted, None)  # the last line of the progress
     except KeyboardInterrupt:

@@ -133,18 +133,13 @@ def print_summary(report: ConvertReport) -> None:
 
 
 def _print_table(report: ConvertReport) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     figures = report.as_metrics()
     if figures["frames"] == figures["converted"]:
         del figures["frames"]
-    table = Table(box=None, show_header=False)
     for name, value in figures.items():
         if value or name in ("pictures", "converted"):
-            table.add_row(name.replace("_", " "), Text(_printable(str(value))))
-    Console(stderr=True, highlight=False, soft_wrap=True).print(table)
+            label = name.replace("_", " ")
+            sys.stderr.write(f" {label:<12}{_printable(str(value))}\n")
 
 
 def _printable(text: str) -> str:

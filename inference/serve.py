@@ -13,7 +13,7 @@ from typing import Any, get_args
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from anymus.errors import AnymusError, CheckpointError, ImageError, ParamsError
-from anymus.images import RgbU8, decode_rgb, encode_png, read_facts
+from anymus.images import QUICK_PNG_LEVEL, RgbU8, decode_rgb, encode_png, read_facts
 from anymus.local_page import PageHandler, PageServer, open_server, serve_until_interrupt
 
 from .finish import Finish
@@ -280,7 +280,8 @@ def _find_both(weights: Path | None) -> dict[Direction, Path]:
 
 
 def _data_url(rgb_u8: RgbU8) -> str:
-    return f"data:image/png;base64,{base64.b64encode(encode_png(rgb_u8)).decode()}"
+    png = encode_png(rgb_u8, level=QUICK_PNG_LEVEL)
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _choose(text: str, choices: Any) -> Any:

@@ -2,16 +2,19 @@
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import dlib
 import numpy as np
 import pytest
 
+import anymus.photo_faces
 from anymus.detectors import DETECTORS, make_detector
 from anymus.drawing.photo import draw_portrait, draw_scene
-from anymus.errors import DeviceError, ParamsError
+from anymus.errors import CheckpointError, DeviceError, ParamsError
 from anymus.images import RgbU8, resize_rgb
 from anymus.looks import Sight, TwoLooks, merge, overlap
-from anymus.photo_faces import PHOTO_MODELS, SquareRule
+from anymus.photo_faces import HOG_FILE, PHOTO_MODELS, DlibHog, SquareRule
 
 OPTIONS = {
     "upsample": 0,
@@ -141,3 +144,15 @@ def test_an_unknown_detector_is_named_with_those_there_are() -> None:
     with pytest.raises(ParamsError, match="'best'") as caught:
         make_detector("best", **OPTIONS)
     assert all(name in str(caught.value.hint) for name in DETECTORS)
+
+
+def test_the_unpacked_detector_is_the_one_in_dlib(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dlib.get_frontal_face_detector().save(str(tmp_path / "dlib.svm"))
+    assert HOG_FILE.read_bytes() == (tmp_path / "dlib.svm").read_bytes()
+    (tmp_path / "cut.svm").write_bytes(HOG_FILE.read_bytes()[:-1])
+    for path in (tmp_path / "cut.svm", tmp_path / "missing.svm"):
+        monkeypatch.setattr(anymus.photo_faces, "HOG_FILE", path)
+        with pytest.raises(CheckpointError, match=path.name):
+            DlibHog()

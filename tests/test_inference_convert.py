@@ -232,6 +232,22 @@ def test_side_by_side_shows_the_crop(models: Path, portrait: RgbU8, tmp_path: Pa
     np.testing.assert_array_equal(pair[:, -SIZE_PX:], read_rgb(tmp_path / "alone" / "face.png"))
 
 
+def test_large_jpeg_is_decoded_smaller_only_where_that_does_not_show(
+    models: Path, tmp_path: Path
+) -> None:
+    photo = draw_portrait(np.random.default_rng([1, 0]), 480, 640).rgb_u8
+    (tmp_path / "a.jpg").write_bytes(encode_jpeg(photo))
+    small = read_rgb(tmp_path / "a.jpg", enough_px=3 * SIZE_PX)
+    assert small.shape == (160, 120, 3)
+    _run(models, tmp_path / "a.jpg", tmp_path / "b.png", faces="whole", strength=0.0)
+    seen = read_rgb(tmp_path / "b.png")
+    assert np.array_equal(seen, faces.centre_square(small, SIZE_PX))
+    exact = faces.centre_square(read_rgb(tmp_path / "a.jpg"), SIZE_PX)
+    assert np.abs(seen.astype(int) - exact).mean() < 0.5
+    _run(models, tmp_path / "a.jpg", tmp_path / "c.png", faces="paste", strength=0.0)
+    assert np.array_equal(read_rgb(tmp_path / "c.png"), read_rgb(tmp_path / "a.jpg"))
+
+
 def test_direction_chooses_the_weights(models: Path, landscape: RgbU8, tmp_path: Path) -> None:
     source = tmp_path / "sea.png"
     source.write_bytes(encode_png(landscape))
