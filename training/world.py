@@ -6,6 +6,7 @@ batch. Process 0 alone writes files.
 """
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from anymus.errors import ParamsError
+from anymus.errors import AnymusError, ParamsError
 
 TIMEOUT = timedelta(minutes=30)  # process 0 may score and save while the others wait
 
@@ -63,7 +64,9 @@ class World:
         """
         if self.size == 1:
             return network
-        return DistributedDataParallel(network, broadcast_buffers=False)
+        with warnings.catch_warnings():  # its other name is not in all versions that we take
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            return DistributedDataParallel(network, broadcast_buffers=False)
 
     def wait(self) -> None:
         """Wait until every process is here."""
@@ -78,6 +81,9 @@ def join_world(device: torch.device) -> Iterator[tuple[World, torch.device]]:
     Reads RANK, WORLD_SIZE and LOCAL_RANK, as torchrun sets them; without them there is one process
     and nothing is joined. When one process ends, the others end with an error in seconds: training
     has to be started again from outside (`torchrun --max-restarts` may hang with gloo).
+
+    Raises:
+        AnymusError: another process has ended, or cannot be reached any more.
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
@@ -88,7 +94,21 @@ def join_world(device: torch.device) -> Iterator[tuple[World, torch.device]]:
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, timeout=TIMEOUT)
+    world = World(dist.get_rank(), dist.get_world_size())
     try:
-        yield World(dist.get_rank(), dist.get_world_size()), device
+        yield world, device
+    except RuntimeError as error:
+        if not _is_of_connection(error):
+            raise
+        raise AnymusError(
+            f"process {world.rank} of {world.size}: another one has ended, or cannot be reached",
+            "see its own message, then run the same command again: it goes on from the last"
+            " checkpoint",
+        ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _is_of_connection(error: RuntimeError) -> bool:
+    """Return whether a collective operation failed; gloo's errors have no class of their own."""
+    return isinstance(error, dist.DistError) or "gloo/transport" in str(error)
