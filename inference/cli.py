@@ -12,6 +12,7 @@ from anymus.options import BrowserOption, JsonOption, PortOption, print_report
 from anymus.progress import set_up_logging
 
 from .options import (
+    MAX_ENLARGE,
     ConvertOptions,
     Direction,
     EngineName,
@@ -134,6 +135,14 @@ def convert_command(
             metavar="PX", help="Black and white: greys as dots, so many pixels apart (3 to 64)."
         ),
     ] = None,
+    enlarge: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=MAX_ENLARGE,
+            help="Results so many times as large, the lines of drawings redrawn sharp.",
+        ),
+    ] = 1,
     paste_colour: Annotated[
         PasteColour | None,
         typer.Option(
@@ -196,6 +205,7 @@ def convert_command(
         has_heatmap=heatmap,
         strength=strength,
         screentone_px=screentone,
+        enlarge=enlarge,
         paste_colour=paste_colour,
         is_skip_existing=skip_existing,
         on_error=on_error,

@@ -21,7 +21,7 @@ from anymus.shards import find_shard
 
 from .ahead import map_ahead, pool_of
 from .faces import FaceFinder, centre_square
-from .finish import Finish, Heat, finish_picture, show_heat
+from .finish import Finish, Heat, enlarge_input, finish_picture, show_heat
 from .mosaic import Mosaic, plan_tiles, take_samples, translate_mosaic
 from .onnx_file import ONNX_SUFFIX
 from .options import ConvertOptions
@@ -122,7 +122,11 @@ class _Worker:
         self._options = options
         self._batch_size = options.batch_size or translator.batch_size
         self._finish_as = Finish(
-            options.strength, options.screentone_px, options.paste_colour or "match"
+            options.strength,
+            options.screentone_px,
+            options.paste_colour or "match",
+            options.enlarge,
+            translator.direction == "a2b",
         )
         self._domain = _SOURCE_DOMAIN[translator.direction]
         is_looking = not options.is_mosaic and options.faces != "whole"
@@ -278,11 +282,12 @@ class _Worker:
         else:
             pairs = zip(befores, job.translated, strict=True)
             afters = [finish_picture(*pair, self._finish_as) for pair in pairs]
+            befores = tuple(enlarge_input(before, self._finish_as) for before in befores)
         strips = [[after] for after in afters]
         if self._options.is_side_by_side:
             strips = [[before, *strip] for before, strip in zip(befores, strips, strict=True)]
         if self._options.has_heatmap:
-            seen = befores if self._options.is_mosaic else crops
+            seen = crops if whole is not None and not self._options.is_mosaic else befores
             looks = [show_heat(*pair) for pair in zip(seen, job.heats, strict=True)]
             if whole is not None and not self._options.is_mosaic:
                 looks = [self._paste(job, whole, looks, Finish(paste_colour="keep"))]

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anymus.images import RgbU8
+from anymus.images import RgbU8, resize_rgb
 
 from .options import PasteColour
+from .redraw import redraw
 from .screentone import lay_screentone
 
 Heat = NDArray[np.float32]
@@ -23,22 +24,44 @@ class Finish:
     Attributes:
         strength: Share of the translation in the result, the rest is the input: 0 to 1.
         screentone_px: Distance of the dots that greys are laid in; None: greys stay.
+        enlarge: How many times as large results are shown, 1 to 8; pasted faces keep their size in
+            the picture and gain detail.
+        has_lines: Whether translations are drawings, whose lines are redrawn when they grow.
         paste_colour: What a face takes on that is pasted back, see `paste_faces`.
     """
 
     strength: float = 1.0
     screentone_px: float | None = None
     paste_colour: PasteColour = "match"
+    enlarge: int = 1
+    has_lines: bool = True
 
 
 def finish_picture(before: RgbU8, after: RgbU8, finish: Finish) -> RgbU8:
-    """Return a translation (H, W, 3) as it is to be shown, from it and the input it lies over."""
+    """Return a translation (H, W, 3) as it is to be shown, from it and the input it lies over.
+
+    Both are of one size; the result is `finish.enlarge` times as large.
+    """
+    before, after = enlarge_input(before, finish), enlarge_translation(after, finish)
     if finish.screentone_px is not None:
         after = lay_screentone(after, finish.screentone_px)
     if finish.strength == 1.0:
         return after
     mixed = cv2.addWeighted(before, 1 - finish.strength, after, finish.strength, 0)
     return np.asarray(mixed, np.uint8)
+
+
+def enlarge_translation(after: RgbU8, finish: Finish) -> RgbU8:
+    """Return a translation (H, W, 3) as large as the finish asks for, a drawing's lines sharp."""
+    return redraw(after, finish.enlarge) if finish.has_lines else enlarge_input(after, finish)
+
+
+def enlarge_input(rgb_u8: RgbU8, finish: Finish) -> RgbU8:
+    """Return a picture (H, W, 3) as large as the finish asks for."""
+    if finish.enlarge == 1:
+        return rgb_u8
+    height_px, width_px = (finish.enlarge * side for side in rgb_u8.shape[:2])
+    return resize_rgb(rgb_u8, width_px, height_px)
 
 
 def show_heat(rgb_u8: RgbU8, heat: Heat) -> RgbU8:

@@ -19,6 +19,7 @@ EngineName = Literal["auto", "torch", "opencv", "onnxruntime"]
 
 # Closer dots than these cannot be told from the pixels, wider ones from the drawing.
 MIN_SCREENTONE_PX, MAX_SCREENTONE_PX = 3.0, 64.0
+MAX_ENLARGE = 8
 FILM_OUTPUTS: tuple[OutputFormat, ...] = ("gif", "mp4", "mov", "mkv", "webm")
 MAX_GIF_FPS = 50.0
 _MAX_FPS = 240.0
@@ -75,6 +76,8 @@ class ConvertOptions:
         has_heatmap: Put what the network looked at to the right of each result.
         strength: Share of the translation in the result, 0 to 1; the rest is the input.
         screentone_px: Distance of the dots that greys are laid in; None: greys stay.
+        enlarge: How many times as large as the network's results are, 1 to 8; the lines of drawings
+            are redrawn sharp. Pasted faces keep their size in the picture and gain detail.
         paste_colour: What pasted faces take on at the seam, see `inference.paste`; None: match.
         is_skip_existing: Leave results alone that are newer than their picture and the weights.
         on_error: Whether to go on after a picture that cannot be read.
@@ -100,6 +103,7 @@ class ConvertOptions:
     has_heatmap: bool = False
     strength: float = 1.0
     screentone_px: float | None = None
+    enlarge: int = 1
     paste_colour: PasteColour | None = None
     is_skip_existing: bool = False
     on_error: OnError = "continue"
@@ -153,6 +157,15 @@ class ConvertOptions:
     def _check_finish(self) -> None:
         if self.paste_colour is not None and self.faces != "paste":
             raise ParamsError("--paste-colour is for pasted faces", "add --faces paste")
+        if not 1 <= self.enlarge <= MAX_ENLARGE:
+            raise ParamsError(
+                f"--enlarge {self.enlarge} is not within 1 and {MAX_ENLARGE}", "--enlarge 4"
+            )
+        if self.enlarge > 1 and self.is_mosaic:
+            raise ParamsError(
+                "--enlarge is for faces, --mosaic keeps the picture's size",
+                "leave one of the two out",
+            )
         if not 0 <= self.strength <= 1:
             raise ParamsError(f"--strength {self.strength:g} is not within 0 and 1", "--strength 1")
         if self.screentone_px is not None and not _is_period(self.screentone_px):

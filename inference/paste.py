@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from anymus.framing import Matrix, cut, footprint, from_origin
 from anymus.images import RgbU8, resize_rgb
 
-from .finish import Finish
+from .finish import Finish, enlarge_translation
 from .screentone import lay_screentone
 
 # The mask is one inside the first radius and nought outside the second; the crop's border is at 1.
@@ -132,7 +132,7 @@ def _mask(face: Pasted, region: Region) -> Field:
 
 def _painted(before: RgbU8, face: Pasted, region: Region, finish: Finish) -> Field:
     """Return the translation as it lies over a region of the picture (H, W, 3), 0-255."""
-    after = _uncut(face.after, face.matrix, region)
+    after = _laid_over(face, region, finish)
     if finish.screentone_px is not None:
         after = lay_screentone(after, finish.screentone_px, (region[0], region[1]))
     if finish.paste_colour == "picture":
@@ -141,6 +141,22 @@ def _painted(before: RgbU8, face: Pasted, region: Region, finish: Finish) -> Fie
         return after.astype(np.float32)
     shift = _uncut_field(_seam_shift(face), face, region)
     return np.asarray(np.clip(after + shift, 0, 255), np.float32)
+
+
+def _laid_over(face: Pasted, region: Region, finish: Finish) -> RgbU8:
+    """Return a translation over a region of the picture (H, W, 3), redrawn if it grows there."""
+    size_px = face.after.shape[0]
+    left, _, right, _ = footprint(face.matrix, size_px)
+    factor = max(1, min(finish.enlarge, round((right - left) / size_px)))
+    enlarged = enlarge_translation(face.after, replace(finish, enlarge=factor))
+    return _uncut(enlarged, _scaled(face.matrix, factor), region)
+
+
+def _scaled(matrix: Matrix, scale: float) -> Matrix:
+    """Return the map to a crop that is `scale` times as large, pixel centres on pixel centres."""
+    scaled = matrix * scale
+    scaled[:, 2] += (scale - 1) / 2
+    return scaled
 
 
 def _uncut(crop: RgbU8, matrix: Matrix, region: Region) -> RgbU8:
@@ -155,10 +171,8 @@ def _uncut(crop: RgbU8, matrix: Matrix, region: Region) -> RgbU8:
 def _uncut_field(field: Field, face: Pasted, region: Region) -> Field:
     """Return a small smooth field (n, n, 3) over a crop as it lies over a region (H, W, 3)."""
     left, top, right, bottom = region
-    matrix = from_origin(face.matrix, left, top)
     scale = field.shape[0] / face.after.shape[0]
-    matrix *= scale
-    matrix[:, 2] += (scale - 1) / 2
+    matrix = _scaled(from_origin(face.matrix, left, top), scale)
     laid = cv2.warpAffine(
         field,
         matrix,

@@ -6,7 +6,7 @@ from anymus.images import RgbU8
 from anymus.manifest import Domain
 
 from .faces import FaceFinder, centre_square, cut_face
-from .finish import Finish, finish_picture
+from .finish import Finish, enlarge_input, finish_picture
 from .options import FacesMode
 from .paste import Pasted, paste_faces
 from .translator import Translator
@@ -61,7 +61,10 @@ class PictureTranslator:
             pasted = paste_faces(rgb_u8, [Pasted(*triple) for triple in triples], finish)
             return Shown(((rgb_u8, pasted),), len(cuts))
         pairs = zip(befores, afters, strict=True)
-        shown = tuple((before, finish_picture(before, after, finish)) for before, after in pairs)
+        shown = tuple(
+            (enlarge_input(before, finish), finish_picture(before, after, finish))
+            for before, after in pairs
+        )
         return Shown(shown, len(cuts))
 
     def _translate(self, crops: list[RgbU8]) -> list[RgbU8]:

@@ -104,7 +104,6 @@ def plan_conversion(source: Path | Sequence[Path], dst: Path, options: ConvertOp
     if len(sources) == 1 and sources[0].is_file():
         plan = _plan_file(sources[0], dst, options)
     else:
-        _require_no_file(sources, dst)
         plan = _plan_files(sources, dst, options)
     _check_film_options(plan, options)
     return plan
@@ -147,7 +146,8 @@ def _plan_file(source: Path, dst: Path, options: ConvertOptions) -> Plan:
 
 def _require_no_file(sources: list[Path], dst: Path) -> None:
     """Do nothing where several results can go into `dst`."""
-    what = f"{sources[0]} is a folder" if len(sources) == 1 else "there are several sources"
+    is_folder = len(sources) == 1 and sources[0].is_dir()
+    what = f"{sources[0]} is a folder" if is_folder else "there may be several results"
     if not dst.exists() and dst.suffix.lower() in OUTPUT_OF_SUFFIX:
         raise ParamsError(
             f"{what}, so -o must be a folder, not {dst}",
@@ -161,6 +161,7 @@ def _require_no_file(sources: list[Path], dst: Path) -> None:
 
 def _plan_files(sources: list[Path], dst: Path, options: ConvertOptions) -> Plan:
     files = _gather(sources, dst)
+    _require_no_file(sources, dst)
     paths = [path for path in files if path.suffix.lower() in _SOURCE_SUFFIXES]
     if not paths:
         where = ", ".join(map(str, sources))

@@ -19,6 +19,7 @@ from anymus.local_page import PageHandler, PageServer, open_server, serve_until_
 from .finish import Finish
 from .options import (
     DIRECTIONS,
+    MAX_ENLARGE,
     MAX_SCREENTONE_PX,
     MIN_SCREENTONE_PX,
     Direction,
@@ -113,14 +114,17 @@ class Wish:
             ParamsError: A name or a value of it is none.
         """
         values = {name: texts[-1] for name, texts in parse_qs(query).items()}
+        direction = _choose(values.pop("direction", "a2b"), DIRECTIONS)
         wish = cls(
-            _choose(values.pop("direction", "a2b"), DIRECTIONS),
+            direction,
             _choose(values.pop("faces", "paste"), get_args(FacesMode)),
             Finish(
                 _number(values.pop("strength", "1"), 0, 1),
                 _number(values.pop("screentone", "0"), MIN_SCREENTONE_PX, MAX_SCREENTONE_PX, 0)
                 or None,
                 _choose(values.pop("paste_colour", "match"), get_args(PasteColour)),
+                int(_choose(values.pop("enlarge", "1"), [str(n + 1) for n in range(MAX_ENLARGE)])),
+                has_lines=direction == "a2b",
             ),
         )
         if values:

@@ -27,7 +27,7 @@ from anymus.errors import (
     ParamsError,
     PartialError,
 )
-from anymus.images import RgbU8, encode_jpeg, encode_png, read_frames, read_rgb
+from anymus.images import RgbU8, encode_jpeg, encode_png, read_frames, read_rgb, resize_rgb
 from inference import faces
 from inference.convert import convert
 from inference.gif import write_gif as write_gif_of
@@ -197,6 +197,37 @@ def test_screentone_leaves_black_and_white(models: Path, portrait: RgbU8, tmp_pa
     assert screened.shape == portrait.shape
     assert (screened.min(axis=2) == screened.max(axis=2)).all()
     assert ((screened == 0) | (screened == 255)).mean() > 0.4
+
+
+@pytest.mark.parametrize("mode", ["crop", "whole"])
+def test_enlarged_results_lie_beside_an_input_and_a_heatmap_of_their_size(
+    models: Path, portrait: RgbU8, tmp_path: Path, mode: Any
+) -> None:
+    source = tmp_path / "face.png"
+    source.write_bytes(encode_png(portrait))
+    sides = {"is_side_by_side": True, "has_heatmap": True}
+    _run(models, source, tmp_path / "1", faces=mode, **sides)
+    _run(models, source, tmp_path / "3", faces=mode, enlarge=3, **sides)
+    one, three = (read_rgb(tmp_path / number / "face.png") for number in "13")
+    assert one.shape[0] == SIZE_PX
+    assert three.shape[0] == 3 * SIZE_PX
+    gap_px = one.shape[1] - 3 * SIZE_PX
+    assert three.shape[1] == 9 * SIZE_PX + gap_px
+    assert np.array_equal(three[:, : 3 * SIZE_PX], resize_rgb(one[:, :SIZE_PX], *[3 * SIZE_PX] * 2))
+
+
+def test_enlarged_faces_keep_the_size_of_the_picture_they_go_back_into(
+    models: Path, portrait: RgbU8, tmp_path: Path
+) -> None:
+    source = tmp_path / "face.png"
+    source.write_bytes(encode_png(portrait))
+    _run(models, source, tmp_path / "1", faces="paste")
+    _run(models, source, tmp_path / "4", faces="paste", enlarge=4)
+    one, four = (read_rgb(tmp_path / number / "face.png") for number in "14")
+    assert one.shape == four.shape == portrait.shape
+    assert not np.array_equal(one, four)
+    assert np.array_equal(four[:4], portrait[:4])
+    assert np.array_equal(four[:, :4], portrait[:, :4])
 
 
 @pytest.mark.parametrize("mode", ["whole", "skip"])

@@ -136,6 +136,9 @@ def test_very_long_names_are_shortened(tmp_path: Path) -> None:
         ConvertOptions(strength=float("nan")),
         ConvertOptions(screentone_px=2.9),
         ConvertOptions(screentone_px=65),
+        ConvertOptions(enlarge=0),
+        ConvertOptions(enlarge=9),
+        ConvertOptions(enlarge=2, is_mosaic=True),
         ConvertOptions(paste_colour="keep"),
         ConvertOptions(tile_px=64),
         ConvertOptions(is_mosaic=True, max_memory_mib=0),
@@ -165,3 +168,8 @@ def test_source_and_output_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         plan_conversion(source, source / "empty" / "notes.txt", ConvertOptions())
     with pytest.raises(AnymusError, match="is a file"):
         plan_conversion(source, source / "a.jpg" / "out", ConvertOptions())
+
+
+def test_a_missing_picture_is_called_missing_whatever_the_output(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"nowhere\.jpg"):
+        plan_conversion(tmp_path / "nowhere.jpg", tmp_path / "out.png", ConvertOptions())
