@@ -100,7 +100,14 @@ class ImageRecord(BaseModel):
     score: float | None = Field(default=None, description="detector's score of the face")
     quality: dict[str, float] | None = Field(default=None, description="figures of quality.py")
     phash: str | None = Field(default=None, description="64-bit perceptual hash, 16 hex digits")
-    group: str | None = Field(default=None, description="id of the leak-proof group")
+    source_group: str | None = Field(
+        default=None, description="of a face: the group that its picture's source named"
+    )
+    group: str | None = Field(
+        default=None,
+        description="of a collected picture what its source names, a person or a title; of a face"
+        " the id of its duplicate group, after `split` of the group that stays on one side",
+    )
     split: Literal["train", "test"] | None = None
 
     @property

@@ -35,6 +35,7 @@ class PathsParams(Section):
     report: str = Field(description="HTML report of the data set and the run")
     metrics: str = Field(description="one flat JSON of figures a stage")
     overrides: str = Field(description="folder of CSV files: faces to keep, drop or move by hand")
+    sides: str = Field(description="file with the side that every source picture was first given")
 
 
 class EngineParams(Section):
@@ -254,9 +255,13 @@ class DedupeParams(Section):
 class SplitParams(Section):
     """Training and test parts."""
 
-    test_share: float = Field(gt=0, lt=1, description="share of the groups that go to test, 0-1")
-    group_by: tuple[Literal["title", "author", "page_url"], ...] = Field(
-        strict=False, description="fields of the manifest whose equal values stay on one side"
+    test_share: float = Field(gt=0, lt=1, description="share of new groups that go to test, 0-1")
+    group_by: tuple[Literal["source_group", "title", "author", "page_url", "work_page"], ...] = (
+        Field(
+            strict=False,
+            description="fields of the manifest whose equal values stay on one side; work_page: a"
+            " page_url whose pictures have one title and one author",
+        )
     )
     min_train: int = Field(ge=1, description="least number of training pictures in each domain")
     min_test: int = Field(ge=1, description="least number of test pictures in each domain")

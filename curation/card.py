@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anymus.files import sha256_file, write_json, write_text
-from anymus.manifest import DOMAINS, MANIFEST_NAME, Domain, iter_manifest
+from anymus.manifest import DOMAINS, MANIFEST_NAME, Domain, iter_kept
 from anymus.params import Params
 
 from .survey import Survey
@@ -42,7 +42,7 @@ def count_parts(dataset: Path) -> dict[str, int]:
     """Return the number of pictures in each part of the data set; empty before `split`."""
     if not (dataset / MANIFEST_NAME).is_file():
         return {}
-    parts = Counter(str(row.file).partition("/")[0] for row in iter_manifest(dataset))
+    parts = Counter(str(row.file).partition("/")[0] for row in iter_kept(dataset))
     return dict(sorted(parts.items()))
 
 
@@ -62,6 +62,7 @@ def _describe(found: Survey) -> dict[str, Any]:
         "near_duplicate_groups": found.twin_groups,
         "rejected": {**found.raw.ordered_reasons(), **found.detected.ordered_reasons()},
         "rejected_faces": found.unique.ordered_reasons() or found.faces.ordered_reasons(),
+        "left_out_by_split": found.dataset.ordered_reasons(),
         "sites": dict(found.sites.most_common(_MOST_ROWS)),
         "licences": [
             {"licence": licence, "url": url, "faces": count}
@@ -99,7 +100,7 @@ def _to_markdown(card: Mapping[str, Any]) -> str:
     for domain, facts in card["domains"].items():
         lines += ["", f"## {domain}", "", "| what | count |", "|---|---|"]
         lines += [f"| {_say(name)} | {n} |" for name, n in facts.items() if isinstance(n, int)]
-        for title in ("rejected", "rejected_faces", "sites"):
+        for title in ("rejected", "rejected_faces", "left_out_by_split", "sites"):
             told = ", ".join(f"{_escape(name)} {n}" for name, n in facts[title].items())
             lines += ["", f"{_say(title).capitalize()}: {told or 'none'}."]
         lines += ["", "| licence | faces |", "|---|---|"]

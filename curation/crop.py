@@ -105,6 +105,8 @@ def _crop_picture(
             "parent": picture.id,
             "parent_size_px": (width_px, height_px),
             "parent_print": fingerprint(rgb_u8).to_hex(),
+            "source_group": picture.group,
+            "group": None,
         }
     )
     return [_crop_face(params, domain, work, picture, rgb_u8, face) for face in picture.faces]

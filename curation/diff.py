@@ -126,7 +126,7 @@ class _Pairs:
 
     def differing(self) -> Iterator[tuple[ImageRecord | None, ImageRecord | None]]:
         """Yield (before, after) of every face that is in one alone, or in another part."""
-        for old, new in _join(self.before.dataset(), self.after.dataset()):
+        for old, new in _join(*(_kept(state.dataset()) for state in (self.before, self.after))):
             if old is not None:
                 self.count_before += 1
                 _note_wish(old, self._overrides_before, self.wishes_before)
@@ -135,6 +135,10 @@ class _Pairs:
                 _note_wish(new, self._overrides_after, self.wishes_after)
             if old is None or new is None or old.split != new.split:
                 yield old, new
+
+
+def _kept(rows: Iterator[ImageRecord]) -> Iterator[ImageRecord]:
+    return (row for row in rows if row.is_kept)
 
 
 def _join(
@@ -175,6 +179,9 @@ def _why_moved(old: ImageRecord, new: ImageRecord, pairs: _Pairs) -> tuple[str, 
             return "params", f"{key} was {was} and is {now}"
     if old.group != new.group:
         return "group", f"its group is now that of {str(new.group)[:12]}"
+    was, now = (state.ledger.side_of(new.parent or new.id) for state in (pairs.before, pairs.after))
+    if now is not None and was != now:
+        return "recorded", f"{pairs.after.path_of('sides')} has its picture in {now}"
     return "unknown", "neither its group, nor the parameters, nor overrides differ"
 
 

@@ -51,11 +51,21 @@ def find_fates(rows: list[ImageRecord], domain: Domain, state: Snapshot) -> dict
         for row in rows
         if state.blocklist.blocks(row)
     }
-    for look in (_look_among_faces, _look_among_pictures, _look_among_sources):
+    looks = (_look_among_left_out, _look_among_faces, _look_among_pictures, _look_among_sources)
+    for look in looks:
         missing = [row for row in rows if row.id not in fates]
         if missing:
             fates |= look(missing, domain, state)
     return fates
+
+
+def _look_among_left_out(
+    rows: list[ImageRecord], domain: Domain, state: Snapshot
+) -> dict[str, Fate]:
+    """Return the fates of faces that `split` left out."""
+    left_out = {row.id for row in state.dataset() if not row.is_kept and row.domain == domain}
+    detail = "it was in train, and a copy of it is in test"
+    return {row.id: Fate("twin_in_test", detail) for row in rows if row.id in left_out}
 
 
 def _look_among_faces(rows: list[ImageRecord], domain: Domain, state: Snapshot) -> dict[str, Fate]:

@@ -1,6 +1,7 @@
 """Groups: disjoint sets over 0..n-1, joined pair by pair."""
 
 from array import array
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +54,17 @@ def id_columns(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], ...]:
     """Return SHA-256 ids (n,) of 32 bytes as four columns that sort as they do."""
     words = ids.view(">u8").reshape(-1, 4).astype(np.uint64)
     return tuple(words.T)
+
+
+def join_equals(columns: Sequence[NDArray[np.uint64]]) -> Indices:
+    """Return the first of each index's set: those with equal values of any column; 0 is none.
+
+    Args:
+        columns: At least one, each (n,).
+    """
+    groups = Groups(len(columns[0]))
+    for values in columns:
+        order = np.argsort(values, kind="stable")
+        is_same = (values[order][1:] == values[order][:-1]) & (values[order][1:] > 0)
+        groups.join_all(order[:-1][is_same], order[1:][is_same])
+    return groups.roots()

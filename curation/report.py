@@ -159,6 +159,7 @@ def _funnel(domain: Domain, found: Survey) -> dict[str, object]:
         ("faces", found.detected.faces, {}),
         row("face crops", found.faces),
         row("unique faces", found.unique),
+        row("faces in train and test", found.dataset),
     ]
     return {"domain": domain, "rows": rows}
 
@@ -175,6 +176,9 @@ def _make_sheets(params: Params, domain: Domain, found: Survey) -> list[Sheet]:
     for reason, sample in sorted(found.rejected.items()):
         title = f"{domain}: faces rejected, {reason}"
         sheets.append(_sheet(params, title, sample, faces, {}))
+    for reason, sample in sorted(found.left_out.items()):
+        title = f"{domain}: faces left out by split, {reason}"
+        sheets.append(_sheet(params, title, sample, Path(paths.dataset), {}))
     for reason, sample in sorted(found.missed.items()):
         title = f"{domain}: pictures without a face, {reason}"
         sheets.append(_sheet(params, title, sample, Path(paths.detected) / domain, None))

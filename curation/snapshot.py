@@ -7,6 +7,7 @@ from typing import Any
 
 from anymus.blocklist import Blocklist, load_blocklist
 from anymus.errors import DatasetError, ParamsError
+from anymus.ledger import Ledger, load_ledger
 from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, iter_manifest
 from anymus.progress import log
 from anymus.revision import Revision
@@ -83,7 +84,7 @@ class Snapshot:
         return stored / member if member else stored
 
     def dataset(self) -> Iterator[ImageRecord]:
-        """Return the rows of the data set.
+        """Return the rows of the data set, also those of faces that `split` left out.
 
         Raises:
             DatasetError: There is no data set, or DVC's cache and remote lack its manifest.
@@ -128,6 +129,13 @@ class Snapshot:
         """Return what was blocked."""
         path = self.find(self.path_of("blocklist"))
         return Blocklist() if path is None else load_blocklist(path)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Return the sides that were recorded; none in a state from before there was a ledger."""
+        name = self.value("paths.sides")
+        path = self.find(name) if isinstance(name, str) else None
+        return Ledger() if path is None else load_ledger(path)
 
     @cached_property
     def overrides(self) -> Overrides:

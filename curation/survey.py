@@ -46,8 +46,10 @@ class Survey:
 
     Attributes:
         raw, detected, faces, unique: Counts of each stage.
+        dataset: Counts of `split`: faces of the data set, and those left out.
         kept: Sample of the faces kept.
-        rejected: Samples of the rejected faces by reason, near-duplicates left out.
+        rejected: Samples of the rejected faces by reason, without near-duplicates.
+        left_out: Samples of the faces that `split` left out, by reason.
         missed: Samples of the pictures that gave no face, by reason.
         twins: Groups of near-duplicates, the kept face first.
         twin_groups: How many such groups there are.
@@ -61,8 +63,10 @@ class Survey:
     detected: RowCount = field(default_factory=RowCount)
     faces: RowCount = field(default_factory=RowCount)
     unique: RowCount = field(default_factory=RowCount)
+    dataset: RowCount = field(default_factory=RowCount)
     kept: Sample = field(default_factory=Sample)
     rejected: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
+    left_out: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
     missed: dict[str, Sample] = field(default_factory=lambda: defaultdict(Sample))
     twins: list[list[ImageRecord]] = field(default_factory=list)
     twin_groups: int = 0
@@ -94,7 +98,8 @@ def survey(params: Params, domain: Domain, overrides: Overrides) -> Survey:
         _look_at_face(found, row, tiles, groups)
     found.twin_groups = groups.count()
     _collect_twins(found, unique, groups.first)
-    _find_sides(found, Path(paths.dataset))
+    own = (row for row in _rows(Path(paths.dataset)) if row.domain == domain)
+    _look_at_dataset(found, found.dataset.watch(own), tiles)
     return found
 
 
@@ -147,9 +152,11 @@ def _collect_twins(found: Survey, unique: Path, names: set[str]) -> None:
         found.twins.append(list(members)[:_MOST_TWINS])
 
 
-def _find_sides(found: Survey, dataset: Path) -> None:
+def _look_at_dataset(found: Survey, rows: Iterator[ImageRecord], tiles: int) -> None:
     wanted = {row.id for row in found.kept.rows}
     wanted.update(row.id for group in found.twins for row in group)
-    for row in _rows(dataset):
+    for row in rows:
         if row.id in wanted and row.split is not None:
             found.sides[row.id] = row.split
+        if not row.is_kept:
+            found.left_out[row.reason or "unknown"].add(row, tiles)

@@ -14,6 +14,7 @@ from anymus.blocklist import add_entries, fold_author, hash_picture
 from anymus.errors import DatasetError, ImageError
 from anymus.files import sha256_bytes
 from anymus.images import read_rgb
+from anymus.ledger import load_ledger, write_ledger
 from anymus.manifest import DOMAINS, MANIFEST_NAME, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params
 from anymus.shards import find_shard, iter_members, write_shard
@@ -70,8 +71,9 @@ def forget(params: Params, what: str, *, is_dry: bool = False) -> Forgotten:
     """Remove what is named from every folder of the pipeline, and block it from coming back.
 
     Removed are the original bytes, the crawl's state (store, journal, cached pages), rows of all
-    manifests, crops, the files of the split, members of tar shards, and whole pages and sample
-    sheets on which it may be seen; those are made again by their commands.
+    manifests, lines of the ledger of sides, crops, the files of the split, members of tar shards,
+    and whole pages and sample sheets on which it may be seen; those are made again by their
+    commands.
 
     Args:
         params: All parameters; `paths` says where everything lies.
@@ -99,6 +101,7 @@ def forget(params: Params, what: str, *, is_dry: bool = False) -> Forgotten:
             f"nothing is known of {what!r}" + ("" if is_dry else "; it is blocked from now on"),
             "give a picture's URL, its SHA-256, or an author's name as the manifest has it",
         )
+    _forget_sides(Path(params.paths.sides), target, result)
     _forget_pages_of_runs(params, result)
     _forget_work(folders, result)
     result.remarks += _remarks(params, is_dry=is_dry)
@@ -206,6 +209,15 @@ def _forget_in_state(state: Path, target: _Target, *, is_dry: bool) -> tuple[int
     for path in state.glob("pages*.sqlite"):
         forget_pages(path, pages)
     return len(files), len(gone)
+
+
+def _forget_sides(path: Path, target: _Target, result: Forgotten) -> None:
+    """Remove the lines of its pictures from the ledger of sides."""
+    ledger = load_ledger(path)
+    left = ledger.without(target.ids)
+    _add(result, path, (0, len(ledger) - len(left)))
+    if len(left) < len(ledger) and not result.is_dry:
+        write_ledger(path, left)
 
 
 def _forget_pages_of_runs(params: Params, result: Forgotten) -> None:

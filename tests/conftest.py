@@ -33,7 +33,7 @@ def params(tmp_path: Path) -> Params:
     """Return the demo preset's parameters, for one process."""
     path = tmp_path / "preset.yaml"
     path.write_text(read_preset("demo"), encoding="utf-8")
-    return load_params(path, ["engine.workers=1"])
+    return load_params(path, ["engine.workers=1", f"paths.sides={tmp_path / 'sides.txt'}"])
 
 
 @pytest.fixture

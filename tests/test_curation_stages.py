@@ -64,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Params, 
     root = tmp_path_factory.mktemp("project")
     preset = root / "params.yaml"
     preset.write_text(read_preset("demo"), encoding="utf-8")
-    folders = ("raw", "detected", "faces", "unique", "dataset", "train_results")
+    folders = ("raw", "detected", "faces", "unique", "dataset", "train_results", "sides")
     overrides = [f"paths.{name}={root / name}" for name in folders]
     overrides += ["engine.workers=1", "split.min_train=2", "split.min_test=1"]
     overrides += [f"paths.evaluate_results={root / 'evaluated'}", "split.test_share=0.4"]
@@ -277,9 +277,11 @@ def test_one_picture_goes_through_the_stages(params: Params, tmp_path: Path) -> 
     truth = picture.faces[0]
     row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
     face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
-    write_manifest(src, [row.model_copy(update={"faces": (face,)})])
+    write_manifest(src, [row.model_copy(update={"faces": (face,), "group": "a person"})])
     assert crop(params, "photo", src, tmp_path / "faces").crops == 1
     assert dedupe(params, "photo", tmp_path / "faces", tmp_path / "unique" / "photo").kept == 1
+    (settled,) = read_manifest(tmp_path / "unique" / "photo")
+    assert (settled.source_group, settled.group) == ("a person", settled.id)
     write_manifest(tmp_path / "unique" / "manga", [])
     with pytest.raises(DatasetError, match=r"split: [01] faces in (train|test)[AB], fewer than"):
         split(params, tmp_path / "unique", tmp_path / "out")

@@ -5,12 +5,14 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anymus.blocklist import Blocklist, add_entries, hash_picture, load_blocklist
 from anymus.errors import DatasetError, ParamsError
 from anymus.files import sha256_bytes
 from anymus.images import decode_rgb, encode_jpeg
+from anymus.ledger import Ledger, key_of, load_ledger, write_ledger
 from anymus.manifest import Face, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params
 from anymus.shards import read_index, write_shard
@@ -67,6 +69,9 @@ def collect(hostile: Hostile, crawl: Crawl, project: Params, tmp_path: Path) -> 
     for sheet in (Path(project.paths.report) / "index.html", dataset.parent / "keep.html"):
         sheet.parent.mkdir(parents=True, exist_ok=True)
         sheet.write_text("a page")
+    keys = np.array([key_of(row.id) for row in rows], np.uint64)
+    ledger = Ledger().with_new(keys, np.zeros(len(keys), bool))
+    write_ledger(Path(project.paths.sides), ledger)
     return rows
 
 
@@ -84,6 +89,7 @@ def test_forget_reaches_everything_and_survives_a_rerun(
     ahead = forget(project, str(gone.url), is_dry=True)
     assert (raw / str(gone.file)).is_file()
     assert not Path(project.paths.blocklist).exists()
+    assert len(load_ledger(Path(project.paths.sides))) == 3
     done = forget(project, str(gone.url))
 
     assert [place.path for place in ahead.places] == [place.path for place in done.places]
@@ -93,6 +99,8 @@ def test_forget_reaches_everything_and_survives_a_rerun(
         assert len(left) == 2
         assert gone.id not in {row.id for row in left} | {row.parent for row in left}
     assert not list(tmp_path.rglob(f"{gone.id}*"))
+    ledger = load_ledger(Path(project.paths.sides))
+    assert (len(ledger), ledger.side_of(gone.id)) == (2, None)
     assert len(read_index(Path(project.paths.faces) / "photo/s.tar")) == 2
     assert len(list((dataset / "trainA").iterdir())) == 2
     state = raw.parent / ".photo.crawl"
