@@ -65,6 +65,7 @@ VARIANTS = {
     "+adam": replace(SHARED, is_fused_adam=True),
     "+malloc": replace(SHARED, is_keeping=True),
     "ours": OURS,
+    "ours-handing-back": replace(OURS, is_keeping=False),
     "ours-contiguous": replace(OURS, is_channels_last=False),
     "ours-plain-norm": replace(OURS, forms=Forms(False, True, True)),
     "ours-unfolded": replace(OURS, forms=Forms(True, False, True)),
