@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from anymus.framing import Framing, Matrix, face_box, map_points, outside_share, scale_of
 from anymus.images import RgbU8, resize_rgb, to_grey
@@ -201,6 +200,7 @@ def _box_outside_share(box: FloatBox, width_px: int, height_px: int) -> float:
 
 
 def _saturation(rgb_u8: RgbU8) -> float:
-    high: NDArray[np.float64] = rgb_u8.max(axis=2).astype(np.float64)
-    low = rgb_u8.min(axis=2)
-    return float((255.0 * (high - low) / np.maximum(high, 1.0)).mean())
+    red, green, blue = (rgb_u8[..., channel] for channel in range(3))
+    high = np.maximum(np.maximum(red, green), blue)
+    low = np.minimum(np.minimum(red, green), blue)
+    return float((255.0 * (high - low) / np.maximum(high, 1)).mean())
