@@ -71,13 +71,18 @@ class OpenPicture:
         """Return what the header says.
 
         Raises:
-            OSError: It can only be read to the end of the pixels, and those are cut.
+            ImageError: It can only be read to the end of the pixels, and those are cut or wrong.
         """
         image = self._image
         width_px, height_px = image.size
-        if _read_orientation(image) in (5, 6, 7, 8):
-            width_px, height_px = height_px, width_px
-        frames = int(getattr(image, "n_frames", 1))
+        try:
+            if _read_orientation(image) in (5, 6, 7, 8):
+                width_px, height_px = height_px, width_px
+            frames = int(getattr(image, "n_frames", 1))
+        except Exception as error:  # Pillow's readers raise of every kind on bytes that lie
+            raise ImageError(
+                f"cannot read {self._name}: {error}", "replace the file", "truncated"
+            ) from error
         kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with more views
         return ImageFacts(kind, width_px, height_px, frames)
 
@@ -343,11 +348,14 @@ def _open(content: bytes, name: str) -> Image.Image:
 def _read_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation as far as the header tells it (a PNG may keep it at its end)."""
     exif = Image.Exif()
-    if image.format == "PNG":
-        exif.load(image.info.get("exif", b""))  # PngImageFile.getexif() would decode the pixels
-    else:
-        exif = image.getexif()
-    return int(exif.get(_ORIENTATION, 1))
+    try:
+        if image.format == "PNG":
+            exif.load(image.info.get("exif", b""))  # PngImageFile.getexif() would decode the pixels
+        else:
+            exif = image.getexif()
+        return int(exif.get(_ORIENTATION, 1))
+    except (ValueError, TypeError):  # a text, say: a broken EXIF is none
+        return 1
 
 
 def _to_srgb(image: Image.Image) -> Image.Image:

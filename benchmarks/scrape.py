@@ -4,7 +4,7 @@ python benchmarks/scrape.py --pages 200 --pictures 2000 --rounds 3
 
 The server is a local nginx; without one it is Python's http.server, and the table says so. Each
 crawl is a process of its own that imports what it needs; its CPU time is what the system counted
-when it ended.
+when it ended. One small crawl of each kind goes before, so that no run compiles Python's modules.
 """
 
 import argparse
@@ -24,9 +24,11 @@ from pathlib import Path
 CONCURRENCY = 8
 KINDS = {
     "stock": "Scrapy FilesPipeline",
-    "checked": "the same, each picture decoded before it is stored",
+    "checked": "the same, with our check of each picture",
+    "bare": "anymus scrape without that check",
     "ours": "anymus scrape",
 }
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 DIFFERENT = 40  # drawn pictures; a comment in each file makes all bytes differ
 RECIPE = """
 name: bench
@@ -138,11 +140,18 @@ def _wait_for(port: int) -> None:
     sys.exit("the server did not start")
 
 
-def crawl_ours(url: str, folder: Path) -> None:
-    """Run a whole `scrape`: crawl, journal, manifest, page."""
+def crawl_ours(url: str, folder: Path, *, is_checked: bool) -> None:
+    """Run a whole `scrape`: crawl, journal, manifest, page.
+
+    Not `is_checked`: no more than the header of a picture is read before it is stored.
+    """
+    import scrapers.scrape
     from anymus.params import load_params, read_preset
     from scrapers.scrape import scrape
     from scrapers.sites import load_recipe
+
+    if not is_checked:
+        scrapers.scrape.CRAWL_PROGRAM = (__file__, "--unchecked")  # type: ignore[assignment]
 
     folder.mkdir()
     (folder / "bench.yaml").write_text(RECIPE.format(url=url, concurrency=CONCURRENCY))
@@ -151,14 +160,27 @@ def crawl_ours(url: str, folder: Path) -> None:
     scrape(params, load_recipe(str(folder / "bench.yaml")), folder / "raw")
 
 
+def crawl_unchecked() -> None:
+    """Be the crawl process of a `scrape` whose pictures are stored after a look at the header."""
+    import scrapers.storing
+    from anymus.images import OpenPicture
+    from scrapers import crawl
+
+    scrapers.storing.without_data = lambda content: None  # noqa: ARG005
+    OpenPicture.check_pixels = lambda picture: None  # type: ignore[method-assign] # noqa: ARG005
+    crawl.main()
+
+
 def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
     """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl.
 
-    `is_checked`: each picture is decoded to its end, as ours are, before it is stored.
+    `is_checked`: each picture is checked as ours are before it is stored.
     """
     from scrapy import Spider
     from scrapy.crawler import CrawlerProcess
     from scrapy.pipelines.files import FilesPipeline
+
+    from scrapers.settings import UNUSED_EXTENSIONS, UNUSED_SPIDER_MIDDLEWARES
 
     folder.mkdir()
     pipeline = _checking(FilesPipeline, folder) if is_checked else FilesPipeline
@@ -187,9 +209,16 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
         "CONCURRENT_REQUESTS_PER_DOMAIN": CONCURRENCY,
         "CONCURRENT_REQUESTS": CONCURRENCY + 3,
         "AUTOTHROTTLE_ENABLED": False,
-        "COOKIES_ENABLED": False,
-        "TELNETCONSOLE_ENABLED": False,
-        "METAREFRESH_ENABLED": False,
+        "EXTENSIONS": dict.fromkeys(UNUSED_EXTENSIONS),
+        "SPIDER_MIDDLEWARES": dict.fromkeys(UNUSED_SPIDER_MIDDLEWARES),
+        "DOWNLOADER_MIDDLEWARES": {
+            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+            "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+            "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+            "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+            "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
+            "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+        },
         "DOWNLOAD_TIMEOUT": 60,
         "DOWNLOAD_MAXSIZE": 33_554_432,
         "RETRY_TIMES": 2,
@@ -220,8 +249,10 @@ def _checking(base: type, folder: Path) -> type:
 def measure(kind: str, url: str, folder: Path) -> Cost:
     """Return what one crawl in a new process cost."""
     command = [sys.executable, __file__, "--crawl", kind, "--url", url, "--folder", str(folder)]
+    environment = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
+    environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
     began = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - began
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -275,12 +306,14 @@ def main() -> None:
     parser.add_argument("--crawl", choices=list(KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--unchecked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.unchecked:
+        crawl_unchecked()
+        return
     if options.crawl:
-        if options.crawl == "ours":
-            crawl_ours(options.url, options.folder)
-        else:
-            crawl_stock(options.url, options.folder, is_checked=options.crawl == "checked")
+        crawl = crawl_ours if options.crawl in ("ours", "bare") else crawl_stock
+        crawl(options.url, options.folder, is_checked=options.crawl in ("ours", "checked"))
         return
     costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
     manifest_s = []
@@ -288,6 +321,10 @@ def main() -> None:
         base = Path(name)
         size_bytes = fill_site(base / "site", options.pages, options.pictures)
         print(f"{options.pictures} pictures of {size_bytes / 1000:.0f} kB on {options.pages} pages")
+        fill_site(base / "small", 1, 10)
+        with serve(base / "small", base) as (url, _):
+            for kind in KINDS:
+                measure(kind, url, base / f"{kind}-small")
         with serve(base / "site", base) as (url, server):
             for turn in range(options.rounds):
                 for kind in reversed(KINDS) if turn % 2 else KINDS:

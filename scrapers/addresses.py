@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ from twisted.internet.error import DNSLookupError
 from .page_cache import IS_RULE_KEY
 from .refusals import RefusedRequestError
 from .sites import Recipe
+
+_HOSTS = 1024
 
 
 class PublicAddressResolver(CachingThreadedResolver):
@@ -47,6 +50,7 @@ class PublicAddressResolver(CachingThreadedResolver):
         return address
 
 
+@lru_cache(_HOSTS)
 def may_dial(address: str, *, is_demo: bool) -> bool:
     """Say whether a crawl may connect to an IP address: loopback for a demo, else public ones."""
     ip = ipaddress.ip_address(address)
@@ -108,6 +112,7 @@ class RefusedHostMiddleware:
             raise RefusedRequestError("private_address")
 
 
+@lru_cache(_HOSTS)
 def _is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

@@ -5,11 +5,14 @@ the process that started it is gone: its stdin closes.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import threading
 import traceback
 
+# Before the reactor runs: on its deep stack this import takes five times as long.
+import scrapy.core.downloader.handlers.http11  # noqa: F401
 from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from twisted.python.failure import Failure
@@ -41,6 +44,7 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
     """Crawl one recipe into the job's state and return how it ended. Runs once a process."""
     PublicAddressResolver.is_demo = job.recipe.is_demo
     process = AsyncCrawlerProcess(build_settings(job))
+    logging.getLogger("scrapy").setLevel(logging.ERROR)  # LOG_LEVEL alone makes all records first
     crawler = process.create_crawler(_SPIDERS[job.recipe.kind])
     fault, progress = _Fault(crawler), _Progress(crawler)
     task = process.crawl(crawler, job=job)

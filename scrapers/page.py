@@ -46,7 +46,7 @@ def write_page(folder: Path, rows: list[ImageRecord], title: str) -> None:
 
 def _thumbnail(folder: Path, row: ImageRecord) -> str | None:
     try:
-        rgb_u8 = read_rgb(folder / str(row.file), enough_px=2 * _THUMBNAIL_PX)
+        rgb_u8 = read_rgb(folder / str(row.file), enough_px=_THUMBNAIL_PX)
     except ImageError:
         return None
     data = base64.b64encode(encode_jpeg(fit_rgb(rgb_u8, _THUMBNAIL_PX), quality=80))

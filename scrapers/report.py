@@ -161,9 +161,7 @@ def _place(kept: list[ImageRecord], store: Path, folder: Path, shards: int) -> l
     if not shards and store == folder:
         return kept
     if not shards:
-        for row in kept:
-            (folder / str(row.file)).parent.mkdir(parents=True, exist_ok=True)
-            link_file(store / str(row.file), folder / str(row.file))
+        _link(store, folder, [str(row.file) for row in kept])
         return kept
     packed = []
     with PictureStore(folder, shards) as pictures:
@@ -174,6 +172,13 @@ def _place(kept: list[ImageRecord], store: Path, folder: Path, shards: int) -> l
         for part in {str(row.file).split("/")[0] for row in kept}:
             shutil.rmtree(folder / part)
     return packed
+
+
+def _link(store: Path, folder: Path, files: list[str]) -> None:
+    for part in sorted({file.rpartition("/")[0] for file in files}):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for file in files:
+        link_file(store / file, folder / file)
 
 
 def _require_share(site: str, kept: int, rejected: dict[str, int], max_share: float) -> None:

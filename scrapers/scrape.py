@@ -25,6 +25,7 @@ from .state import CrawlState, Entry, open_state
 
 # No answer came: where the web is only reached through a proxy, that is why.
 _NO_WAY = frozenset({"robots_unavailable", "unreachable", "unresolved", "timeout", "failed"})
+CRAWL_PROGRAM = ("-m", "scrapers.crawl")
 _GRACE_S = 2.0
 _STDERR_LINES = 5
 
@@ -258,7 +259,7 @@ def _crawl(job: CrawlJob) -> CrawlOutcome:
 
     The process has its own session, so that Ctrl-C reaches this process alone, which then ends it.
     """
-    command = [sys.executable, "-m", "scrapers.crawl"]
+    command = [sys.executable, *CRAWL_PROGRAM]
     home = Path(__file__).resolve().parent.parent
     with tempfile.TemporaryFile("w+") as errors, measure(job.recipe.name) as meter:
         process = subprocess.Popen(  # noqa: S603 - our own module

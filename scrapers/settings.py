@@ -7,11 +7,37 @@ from .state import PAGES_NAME
 
 MAX_REDIRECTS = 5
 MIN_DELAY_S = 1.0
+# Left out, and not only switched off: what is switched off is imported all the same, and a control
+# port, a proxy (the resolver would check the proxy's address) or cookies are none of a crawl's.
+UNUSED_EXTENSIONS = (
+    "scrapy.extensions.logcount.LogCount",
+    "scrapy.extensions.telnet.TelnetConsole",
+    "scrapy.extensions.memusage.MemoryUsage",
+    "scrapy.extensions.memdebug.MemoryDebugger",
+    "scrapy.extensions.feedexport.FeedExporter",
+    "scrapy.extensions.logstats.LogStats",
+    "scrapy.extensions.spiderstate.SpiderState",
+    "scrapy.extensions.remote_control.RemoteControl",
+)
+UNUSED_MIDDLEWARES = (
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware",
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware",
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware",
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware",
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware",
+    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware",
+    "scrapy.downloadermiddlewares.stats.DownloaderStats",
+)
+# All that a callback gives would pass through each of them.
+UNUSED_SPIDER_MIDDLEWARES = (
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware",
+    "scrapy.spidermiddlewares.referer.RefererMiddleware",  # the spider's own
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware",
+    "scrapy.spidermiddlewares.depth.DepthMiddleware",
+    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware",
+)
 _MIDDLEWARES: dict[str, int | None] = {
-    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
-    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+    **dict.fromkeys(UNUSED_MIDDLEWARES),
     "scrapers.addresses.AddressMiddleware": 50,
     "scrapers.middlewares.OptOutMiddleware": 60,
     "scrapers.robots.RobotsMiddleware": 100,
@@ -94,11 +120,7 @@ def _guards() -> dict[str, object]:
         "DOWNLOAD_HANDLERS": {"file": None, "data": None, "ftp": None, "s3": None},
         "DOWNLOAD_VERIFY_CERTIFICATES": True,
         "TWISTED_DNS_RESOLVER": "scrapers.addresses.PublicAddressResolver",
-        "TELNETCONSOLE_ENABLED": False,
-        "REMOTE_CONTROL_ENABLED": False,
-        "HTTPPROXY_ENABLED": False,  # behind a proxy the resolver would check the proxy's address
-        "METAREFRESH_ENABLED": False,
-        "COOKIES_ENABLED": False,
+        "EXTENSIONS": dict.fromkeys(UNUSED_EXTENSIONS),
         "LOG_LEVEL": "ERROR",
         "STATS_DUMP": False,
     }
@@ -112,12 +134,6 @@ def _components() -> dict[str, object]:
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "WARN_ON_GENERATOR_RETURN_VALUE": False,  # it reads each callback's source again and again
         "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
-        "SPIDER_MIDDLEWARES": {
-            # All that a callback gives would pass through each of them.
-            "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
-            "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
-            "scrapy.spidermiddlewares.referer.RefererMiddleware": None,  # the spider's own
-            "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
-        },
+        "SPIDER_MIDDLEWARES": dict.fromkeys(UNUSED_SPIDER_MIDDLEWARES),
         "ITEM_PIPELINES": {"scrapers.pipelines.StorePipeline": 100},
     }

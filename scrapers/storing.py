@@ -9,25 +9,25 @@ from anymus.files import content_path, sha256_bytes, sha256_file, write_bytes
 from anymus.images import FORMATS, ImageFacts, decode_rgb, open_picture
 from anymus.params import ScrapeParams
 
+from .jpeg import without_data
+
 WEB_FORMATS = frozenset({"JPEG", "PNG", "WEBP", "GIF"})
 
 
 def check_picture(
     content: bytes, limits: ScrapeParams, formats: Container[str] = FORMATS
 ) -> ImageFacts:
-    """Return the facts of encoded bytes after all their pixels were decoded.
+    """Return the facts of encoded bytes that can be decoded to their end.
 
-    The header is judged first, so that a picture with too many pixels is never decoded.
+    The header is judged first, so that a picture with too many pixels is never decoded. Of a JPEG
+    no more is decoded than can fail (`scrapers/jpeg.py`), of all else everything.
 
     Raises:
         ImageError: It is no picture of these formats, too large, too small, has too many frames, or
             cannot be decoded to its end.
     """
-    with open_picture(content) as picture:
-        try:
-            facts = picture.facts()
-        except OSError as error:  # some headers can only be read to the end of the pixels
-            raise ImageError(f"cannot read: {error}", reason="truncated") from error
+    with open_picture(without_data(content) or content) as picture:
+        facts = picture.facts()
         if facts.format not in formats:
             raise ImageError(f"{facts.format} is not taken", reason="unwanted_format")
         if min(facts.width_px, facts.height_px) < limits.min_side_px:

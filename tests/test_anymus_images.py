@@ -124,6 +124,24 @@ def test_a_truncated_picture_is_an_error(colourful: Picture, kind: str) -> None:
     assert caught.value.reason in ("truncated", "unreadable")
 
 
+def test_an_orientation_that_is_a_text_is_none(colourful: Picture) -> None:
+    exif = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\2\0\2\0\0\0\x06\0\0\0\0\0\0\0"
+    facts = images.read_facts(_encode(Image.fromarray(colourful), "JPEG", exif=exif))
+
+    assert (facts.height_px, facts.width_px) == colourful.shape[:2]
+
+
+def test_an_animation_whose_blocks_lie_is_an_error(colourful: Picture) -> None:
+    first, other = Image.fromarray(colourful), Image.fromarray(255 - colourful)
+    content = _encode(first, "GIF", save_all=True, append_images=[other, first], duration=40)
+    second = content.index(b"\x21\xf9", content.index(b"\x21\xf9") + 2)
+    lying = content[: second + 2] + b"\x01" + content[second + 3 :]
+
+    with pytest.raises(ImageError) as caught:
+        images.read_facts(lying)
+    assert caught.value.reason == "truncated"
+
+
 def test_what_is_written_is_read_again_and_repeats(colourful: Picture, tmp_path: Path) -> None:
     path = tmp_path / "sub" / "été.png"
     images.write_png(path, colourful)

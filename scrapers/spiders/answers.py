@@ -33,7 +33,7 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
 _LASTING = frozenset(
     {
         "empty", "not_an_image", "truncated", "http_404", "http_410", "http_451",
-        "too_many_bytes", "too_many_pixels", "too_many_frames", "too_small",
+        "private_address", "too_many_bytes", "too_many_pixels", "too_many_frames", "too_small",
     }
 )  # fmt: skip
 _BY_LIMITS = frozenset({"too_many_bytes", "too_many_frames", "too_small"})

@@ -36,9 +36,11 @@ IS_COUNTED_KEY = "anymus_is_counted"  # stands for a picture of `scrape.max_pict
 _NOT_MODIFIED = 304
 _VALIDATORS = (("etag", "If-None-Match"), ("last-modified", "If-Modified-Since"))
 # Response headers that a row keeps: validators, what the server called it, and the owner's word.
-_KEPT_HEADERS = (
-    "content-type", "etag", "last-modified", "x-robots-tag", "tdm-reservation", "tdm-policy",
-    "content-usage",
+_KEPT_HEADERS = frozenset(
+    {
+        "content-type", "etag", "last-modified", "x-robots-tag", "tdm-reservation", "tdm-policy",
+        "content-usage",
+    }
 )  # fmt: skip
 
 
@@ -86,10 +88,10 @@ class SourceSpider(Spider):
             yield Answer(found, response.url, known=self._known[found.url])
             return
         headers = {}
-        for name in _KEPT_HEADERS:
-            value = response.headers.get(name)
-            if value is not None:
-                headers[name] = value.decode("latin-1")
+        for key, values in response.headers.items():
+            name = key.decode("latin-1").lower()
+            if name in _KEPT_HEADERS:
+                headers[name] = values[-1].decode("latin-1")
         now = DEMO_FETCHED_AT if self.recipe.is_demo else _now()
         yield Answer(found, response.url, body=response.body, fetched_at=now, headers=headers)
 
