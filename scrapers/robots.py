@@ -8,11 +8,12 @@ import json
 import logging
 import re
 import sqlite3
+import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from protego import Protego
-from scrapy import Request
+from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.http.request import NO_CALLBACK
@@ -78,19 +79,34 @@ class RobotsMiddleware:
     """Obeys the rules of hosts, with one fetch a host that all its requests wait for.
 
     A missing robots.txt (4xx) allows everything; a server error or no answer forbids everything.
-    Crawl-delay is acted on, up to a minute.
+    Crawl-delay is acted on, up to a minute. It is counted from an answer to the next request: from
+    request to request it would be kept here, but not where the owner counts, if one is held up on
+    its way.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._job = crawler.spider.job  # type: ignore[union-attr]
         self._fetches: dict[str, asyncio.Future[HostRules]] = {}
-        self._slowed_hosts: set[str] = set()
+        self._slowed_hosts: dict[str, float] = {}
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "RobotsMiddleware":
         """Return the middleware of a crawl."""
-        return cls(crawler)
+        middleware = cls(crawler)
+        crawler.signals.connect(middleware.hold, signals.response_downloaded)
+        return middleware
+
+    def hold(self, request: Request) -> None:
+        """Count the Crawl-delay of an answer's host anew."""
+        host = urlsplit(request.url).hostname or ""
+        assert self._crawler.engine is not None
+        slot = self._crawler.engine.downloader.slots.get(host)
+        if slot is None or host not in self._slowed_hosts:
+            return
+        delay_s = self._slowed_hosts[host]
+        since_sent_s = time.monotonic() - slot.lastseen if slot.lastseen else 0.0
+        slot.delay = delay_s + max(0.0, since_sent_s)  # the slot counts it from when it sent
 
     async def process_request(self, request: Request) -> None:
         """Let the request pass once its host's rules are known.
@@ -131,7 +147,8 @@ class RobotsMiddleware:
 
     async def _fetch(self, url: str) -> Response | str:
         """Return a rule file's response, or the reason why there is none."""
-        request = Request(url, meta={IS_RULE_KEY: True}, priority=1000, callback=NO_CALLBACK)
+        meta = {IS_RULE_KEY: True, "autothrottle_dont_adjust_delay": True}
+        request = Request(url, meta=meta, priority=1000, callback=NO_CALLBACK)
         assert self._crawler.engine is not None
         try:
             return await self._crawler.engine.download_async(request)
@@ -154,10 +171,10 @@ class RobotsMiddleware:
         assert self._crawler.engine is not None
         downloader = self._crawler.engine.downloader
         downloader.per_slot_settings[host] = {"delay": delay_s, "concurrency": 1, "jitter": 0}
+        self._slowed_hosts[host] = delay_s
         if host in downloader.slots:
-            downloader.slots[host].delay = delay_s
             downloader.slots[host].concurrency = 1
-        self._slowed_hosts.add(host)
+            self.hold(Request(origin))
 
 
 def read_robots(status: int, body: bytes) -> RobotsRules:
