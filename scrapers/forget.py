@@ -149,12 +149,15 @@ def _tombstones(
     else:
         yield "author-sha256", sha256_bytes(fold_author(what).encode())
     for folder, row in rows:
-        if not (row.is_kept and row.parent is None and target.means(row)):
+        is_first = row.is_kept and row.parent is None
+        if not (target.means(row) and (is_first or row.reason == "same_bytes")):
             continue
-        yield "sha256", row.id
         for url in (row.url, row.asked_url):
             if url:
                 yield "url-sha256", sha256_bytes(url.encode())
+        if not is_first:
+            continue
+        yield "sha256", row.id
         try:
             yield "phash", hash_picture(read_rgb(folder / str(row.file)))
         except ImageError:

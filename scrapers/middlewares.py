@@ -15,6 +15,8 @@ from scrapy import Request, signals
 from scrapy.crawler import Crawler
 from scrapy.http import Response
 
+from anymus.blocklist import REASON
+
 from .job import Note, send
 from .opt_outs import OPT_OUT_HEADERS, find_opt_out_in_headers
 from .page_cache import IS_PICTURE_KEY, IS_RULE_KEY
@@ -42,6 +44,28 @@ class OptOutMiddleware:
         if reason:
             raise RefusedRequestError(reason)
         return response
+
+
+class BlocklistMiddleware:
+    """Refuses URLs that are blocked, those that a redirect leads to included."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._spider: Any = crawler.spider
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> "BlocklistMiddleware":
+        """Return the middleware of a crawl."""
+        return cls(crawler)
+
+    def process_request(self, request: Request) -> None:
+        """Let the request pass.
+
+        Raises:
+            RefusedRequestError: Its URL is blocked.
+        """
+        blocklist = self._spider.blocklist
+        if blocklist.entries and blocklist.blocks_url(self._spider.job.public_url(request.url)):
+            raise RefusedRequestError(REASON)
 
 
 class DryRunMiddleware:

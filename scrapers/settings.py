@@ -39,6 +39,7 @@ UNUSED_SPIDER_MIDDLEWARES = (
 _MIDDLEWARES: dict[str, int | None] = {
     **dict.fromkeys(UNUSED_MIDDLEWARES),
     "scrapers.addresses.AddressMiddleware": 50,
+    "scrapers.middlewares.BlocklistMiddleware": 55,
     "scrapers.middlewares.OptOutMiddleware": 60,
     "scrapers.robots.RobotsMiddleware": 100,
     "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry

@@ -17,7 +17,7 @@ from anymus.manifest import Face, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params
 from anymus.shards import read_index, write_shard
 from curation.detect import detect
-from hostile import Hostile, gallery, picture
+from hostile import Hostile, gallery, picture, reasons
 from scrapers.forget import forget
 from scrapers.report import ScrapeReport
 from scrapers.state import iter_entries
@@ -119,6 +119,28 @@ def test_forget_reaches_everything_and_survives_a_rerun(
     assert "/1.jpg" not in hostile.asked
     by_url = {str(row.url): row.reason for row in read_manifest(tmp_path / "raw")}
     assert by_url[str(gone.url)] == "blocked"
+
+
+def test_what_was_forgotten_is_not_asked_for_by_another_way(
+    hostile: Hostile, crawl: Crawl, project: Params, tmp_path: Path
+) -> None:
+    hostile.image("/1.jpg", picture(1))
+    hostile.redirect("/again.jpg", "/1.jpg")
+    hostile.redirect("/new.jpg", "/1.jpg")
+    hostile.html("/", gallery("/0.jpg", "/1.jpg", "/again.jpg"))
+    crawl()
+    raw = Path(project.paths.raw) / "photo"
+    raw.parent.mkdir(parents=True)
+    (tmp_path / "raw").rename(raw)
+    forget(project, f"{hostile.url}/1.jpg")
+    hostile.asked.clear()
+    hostile.html("/", gallery("/0.jpg", "/1.jpg", "/again.jpg", "/new.jpg"))
+
+    crawl(cache_s=0.0)
+
+    assert hostile.asked_for("/1.jpg", "/again.jpg", "/new.jpg") == ["/new.jpg"]
+    ways = ("/1.jpg", "/again.jpg", "/new.jpg")
+    assert reasons(tmp_path / "raw", hostile.url) == dict.fromkeys(ways, "blocked")
 
 
 def test_an_author_is_forgotten_without_being_named(
