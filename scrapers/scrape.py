@@ -4,6 +4,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import version
@@ -22,6 +23,7 @@ from .report import ScrapeReport, finish, is_chosen, require_own_folder
 from .shared import SharedCrawl, join_run, machine_name, name_worker, open_shared, public_name
 from .sites import Recipe, load_recipe
 from .state import CrawlState, Entry, open_state
+from .url_list import read_urls
 
 # No answer came: where the web is only reached through a proxy, that is why.
 _NO_WAY = frozenset({"robots_unavailable", "unreachable", "unresolved", "timeout", "failed"})
@@ -108,9 +110,11 @@ def prepare_recipe(params: Params, site: str | Recipe) -> Recipe:
     """Return a source's recipe with the words it is asked for filled in.
 
     Raises:
-        ParamsError: The site is unknown, or its recipe takes no words.
+        ParamsError: The site is unknown, its recipe takes no words, or its list cannot be read.
     """
     recipe = load_recipe(site) if isinstance(site, str) else site
+    if recipe.list is not None:
+        deque(read_urls(Path(recipe.list)), maxlen=0)  # to its end, before anything is asked for
     queries = params.scrape.queries
     words = queries.photo if recipe.domain == "photo" else queries.manga
     return recipe.asked_for(words)

@@ -245,7 +245,7 @@ def load_recipe(site: str) -> Recipe:
     if recipe.name != path.stem or recipe.name in RESERVED_NAMES:
         raise ParamsError(f"{path}: name: {recipe.name!r}", f"call it {path.stem!r}, as its file")
     if recipe.list is not None:
-        return recipe.model_copy(update={"list": str(path.parent / recipe.list)})
+        return recipe.model_copy(update={"list": str((path.parent / recipe.list).absolute())})
     return recipe
 
 
@@ -259,7 +259,7 @@ def list_recipe(path: Path, domain: Domain, urls: "list[str]") -> Recipe:
         licence_note="as the list says",
         terms_url="the terms of each site",
         allowed_domains=tuple(hosts) or ("nowhere.invalid",),
-        list=str(path),
+        list=str(path.absolute()),
     )
 
 

@@ -268,7 +268,10 @@ def test_lists_are_read_alike(tmp_path: Path, suffix: str) -> None:
         assert lines[1].author is None
 
 
-def test_a_list_is_crawled(hostile: Hostile, params: Params, tmp_path: Path) -> None:
+def test_a_list_is_crawled(
+    hostile: Hostile, params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     hostile.image("/1.jpg", picture(1))
     write_list(tmp_path, ".csv", hostile.url)
     (tmp_path / "mine.yaml").write_text(
@@ -276,7 +279,7 @@ def test_a_list_is_crawled(hostile: Hostile, params: Params, tmp_path: Path) -> 
         "allowed_domains: [127.0.0.1]\nlist: urls.csv\n"
     )
 
-    report = scrape(with_terms(params), str(tmp_path / "mine.yaml"), tmp_path / "raw")
+    report = scrape(with_terms(params), "mine.yaml", Path("raw"))
 
     by_url = {
         (row.url or "").removeprefix(hostile.url): row for row in read_manifest(tmp_path / "raw")
@@ -286,6 +289,11 @@ def test_a_list_is_crawled(hostile: Hostile, params: Params, tmp_path: Path) -> 
     assert by_url["/gone.jpg"].reason == "http_404"
     assert by_url["ftp://127.0.0.1/x.jpg#line-4"].reason == "no_url"
     assert hostile.asked[0] == "/robots.txt"
+    hostile.asked.clear()
+    Path("urls.csv").unlink()
+    with pytest.raises(ParamsError, match=r"no list .*urls\.csv"):
+        scrape(with_terms(params), "mine.yaml", Path("raw"))
+    assert hostile.asked == []
 
 
 def test_a_bare_list_may_not_lead_to_this_machine(
