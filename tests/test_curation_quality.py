@@ -45,6 +45,15 @@ def test_figures_follow_what_is_done_to_a_picture(portrait: tuple[RgbU8, Face]) 
     assert grey["saturation"] < 1 < sharp["saturation"]
 
 
+def test_eyes_lie_in_the_same_places_in_photos_and_drawings(portrait: tuple[RgbU8, Face]) -> None:
+    bust = draw_bust(np.random.default_rng(5))
+    truth = bust.faces[0]
+    drawn = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    photo, manga = _figures(*portrait), _figures(bust.rgb_u8, drawn, "manga")
+    for name in ("eye_share", "eye_line"):
+        assert manga[name] == pytest.approx(photo[name], abs=0.002)
+
+
 def test_framing_figures_say_where_the_face_is(portrait: tuple[RgbU8, Face]) -> None:
     rgb_u8, face = portrait
     found = _figures(rgb_u8, face)
