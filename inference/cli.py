@@ -84,9 +84,14 @@ def convert_command(
         ),
     ] = None,
     max_memory: Annotated[
-        int,
-        typer.Option(min=1, metavar="MIB", help="Memory that a mosaic's tiles may take."),
-    ] = 1024,
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="MIB",
+            help="Memory that a mosaic's tiles may take.",
+            show_default="1024",
+        ),
+    ] = None,
     faces: Annotated[
         FacesMode | None,
         typer.Option(
@@ -117,7 +122,10 @@ def convert_command(
     ] = None,
     max_side: Annotated[
         int | None,
-        typer.Option(metavar="PX", help="Longer side of a film's result in pixels, at most."),
+        typer.Option(
+            metavar="PX",
+            help="Longer side of the result of a film, a mosaic or pasted faces, at most.",
+        ),
     ] = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Put the input to the left of each result.")

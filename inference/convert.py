@@ -14,7 +14,7 @@ from anymus.engine import count_workers
 from anymus.errors import AnymusError, ImageError, ParamsError
 from anymus.files import sha256_file
 from anymus.framing import Matrix, crop_transform, cut
-from anymus.images import QUICK_PNG_LEVEL, RgbU8, read_exif, read_rgb, write_image
+from anymus.images import QUICK_PNG_LEVEL, RgbU8, fit_rgb, read_exif, read_rgb, write_image
 from anymus.manifest import Domain
 from anymus.progress import log, track
 from anymus.shards import find_shard
@@ -24,7 +24,7 @@ from .faces import FaceFinder, centre_square
 from .finish import Finish, Heat, enlarge_input, finish_picture, show_heat
 from .mosaic import Mosaic, plan_tiles, take_samples, translate_mosaic
 from .onnx_file import ONNX_SUFFIX
-from .options import ConvertOptions
+from .options import DEFAULT_MEMORY_MIB, ConvertOptions
 from .paste import Pasted, paste_faces
 from .plan import Item, Plan, plan_conversion
 from .report import ConvertReport, Done, Failed
@@ -217,6 +217,9 @@ class _Worker:
             rgb_u8 = read_rgb(item.source, enough_px=self._enough_px)
         except ImageError as error:
             return _Job(item, Failed(item.name, error.reason, error.message))
+        limit_px = self._options.max_side_px
+        if limit_px is not None and self._options.is_at_own_size:
+            rgb_u8 = fit_rgb(rgb_u8, min(limit_px, max(rgb_u8.shape[:2])))
         matrices = None
         if self._finder is not None:
             framing = self._translator.framing
@@ -266,7 +269,8 @@ class _Worker:
         whole = prepared.whole
         assert whole is not None
         size = (whole.shape[0], whole.shape[1])
-        plan = plan_tiles(*size, tiles, self._options.max_memory_mib, self._options.tile_px)
+        memory_mib = self._options.max_memory_mib or DEFAULT_MEMORY_MIB
+        plan = plan_tiles(*size, tiles, memory_mib, self._options.tile_px)
         translate = tiles.fit(take_samples(whole, plan))
         batch_size = min(plan.batch_size, self._options.batch_size or plan.batch_size)
         return translate_mosaic(whole, translate, plan.tile_px, batch_size, plan.overlap_px)

@@ -22,6 +22,7 @@ MIN_SCREENTONE_PX, MAX_SCREENTONE_PX = 3.0, 64.0
 MAX_ENLARGE = 8
 FILM_OUTPUTS: tuple[OutputFormat, ...] = ("gif", "mp4", "mov", "mkv", "webm")
 MAX_GIF_FPS = 50.0
+DEFAULT_MEMORY_MIB = 1024
 _MAX_FPS = 240.0
 _MIN_SIDE_PX = 16
 
@@ -67,7 +68,7 @@ class ConvertOptions:
             picture without looking for faces; None: crop, and for films paste.
         is_mosaic: Translate the full picture in overlapping tiles instead.
         tile_px: Side of a mosaic's tiles in pixels; None: as large as the memory allows.
-        max_memory_mib: What the tiles of a mosaic may take in MiB, at least 1.
+        max_memory_mib: What the tiles of a mosaic may take in MiB, at least 1; None: 1024.
         no_face: What becomes of a picture without a face: its centre square, or nothing.
         prefix: Put before every name, as `prefix-name.png`; None: nothing.
         format: Format of the results; None: what the output's suffix says, else png, and for a
@@ -84,7 +85,8 @@ class ConvertOptions:
         is_metadata_kept: Take over what a source says about itself: EXIF with the place, a film's
             title.
         fps: Frames a second of a film's result at most; None: those of the film, in a GIF 50.
-        max_side_px: Longer side of a film's result at most; None: as it comes.
+        max_side_px: Longer side of the result at most, of a film, a mosaic or a picture with pasted
+            faces; the latter two are reduced before they are translated. None: as it comes.
         batch_size: Pictures in one forward pass, at least 1; None: what suits the device.
         device: auto, cpu, cuda, cuda:1 or mps.
         engine: What runs the network, see `inference.engines`; auto: what suits the device.
@@ -95,7 +97,7 @@ class ConvertOptions:
     faces: FacesMode | None = None
     is_mosaic: bool = False
     tile_px: int | None = None
-    max_memory_mib: int = 1024
+    max_memory_mib: int | None = None
     no_face: NoFaceMode = "whole"
     prefix: str | None = None
     format: OutputFormat | None = None
@@ -114,6 +116,11 @@ class ConvertOptions:
     device: str = "auto"
     engine: EngineName = "auto"
 
+    @property
+    def is_at_own_size(self) -> bool:
+        """Say whether a picture's result has the size of the picture, not of the training."""
+        return self.is_mosaic or self.faces == "paste"
+
     def check(self) -> None:
         """Do nothing for options that make sense together.
 
@@ -122,6 +129,11 @@ class ConvertOptions:
         """
         self._check_mosaic()
         self._check_finish()
+        if self.no_face == "skip" and (self.is_mosaic or self.faces == "whole"):
+            raise ParamsError(
+                "--no-face skip needs a look for faces, and none was asked for",
+                "leave it out, or use --faces crop or paste",
+            )
         if self.batch_size is not None and self.batch_size < 1:
             raise ParamsError(f"--batch {self.batch_size} is less than 1", "--batch 1")
         if self.fps is not None and not 0 < self.fps <= _MAX_FPS:
@@ -149,7 +161,9 @@ class ConvertOptions:
             raise ParamsError(
                 f"--mosaic is run by torch, not by {self.engine}", "leave --engine out"
             )
-        if self.max_memory_mib < 1:
+        if self.max_memory_mib is not None and not self.is_mosaic:
+            raise ParamsError("--max-memory is for a mosaic", "add --mosaic")
+        if self.max_memory_mib is not None and self.max_memory_mib < 1:
             raise ParamsError(
                 f"--max-memory {self.max_memory_mib} is less than 1 MiB", "--max-memory 1024"
             )

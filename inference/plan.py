@@ -110,9 +110,13 @@ def plan_conversion(source: Path | Sequence[Path], dst: Path, options: ConvertOp
 
 
 def _check_film_options(plan: Plan, options: ConvertOptions) -> None:
-    for flag, value in (("--fps", options.fps), ("--max-side", options.max_side_px)):
-        if value is not None and not any(item.is_film for item in plan.items):
-            raise ParamsError(f"{flag} is for films, and there is none", "leave it out")
+    has_film = any(item.is_film for item in plan.items)
+    if options.fps is not None and not has_film:
+        raise ParamsError("--fps is for films, and there is none", "leave it out")
+    if options.max_side_px is not None and not (has_film or options.is_at_own_size):
+        raise ParamsError(
+            "--max-side is for films, pasted faces and mosaics", "--faces paste, or leave it out"
+        )
     has_gif = any(item.format == "gif" for item in plan.items)
     if has_gif and options.fps is not None and options.fps > MAX_GIF_FPS:
         raise ParamsError(
@@ -123,13 +127,14 @@ def _check_film_options(plan: Plan, options: ConvertOptions) -> None:
 def _plan_file(source: Path, dst: Path, options: ConvertOptions) -> Plan:
     suffix = dst.suffix.lower()
     named = OUTPUT_OF_SUFFIX.get(suffix)
-    if dst.is_dir() or suffix not in {*OUTPUT_OF_SUFFIX, *FILM_SUFFIXES}:
+    if dst.is_dir() or suffix not in OUTPUT_OF_SUFFIX.keys() | _SOURCE_SUFFIXES:
         output_format = _format_of(source, options.format)
         name = Path(_with_prefix(source.stem, options.prefix))
         output = dst / _add_suffix(source, name, output_format)
         return _make_plan([Item(source, source.name, output, output_format)], dst, 0)
     if named is None:
-        raise ParamsError(f"cannot write a film {suffix}", f"-o {dst.with_suffix('.mp4')}")
+        kind, other = ("film", ".mp4") if suffix in FILM_SUFFIXES else ("picture", ".png")
+        raise ParamsError(f"cannot write a {kind} {suffix}", f"-o {dst.with_suffix(other)}")
     if options.format not in (None, named):
         raise ParamsError(f"--format {options.format} and -o {dst} disagree", "leave one out")
     if options.prefix is not None:
@@ -148,7 +153,7 @@ def _require_no_file(sources: list[Path], dst: Path) -> None:
     """Do nothing where several results can go into `dst`."""
     is_folder = len(sources) == 1 and sources[0].is_dir()
     what = f"{sources[0]} is a folder" if is_folder else "there may be several results"
-    if not dst.exists() and dst.suffix.lower() in OUTPUT_OF_SUFFIX:
+    if not dst.exists() and dst.suffix.lower() in OUTPUT_OF_SUFFIX.keys() | _SOURCE_SUFFIXES:
         raise ParamsError(
             f"{what}, so -o must be a folder, not {dst}",
             "for a film of a folder of frames: `anymus gif`",

@@ -81,9 +81,18 @@ class ConvertReport:
         }
 
     def as_json(self) -> dict[str, object]:
-        """Return the figures, and the pictures that failed or showed no face, for a program."""
+        """Return the figures, and what became of each picture, for a program.
+
+        `outputs` has for each picture or film that was converted its `file`, the `faces` found, and
+        the files of its `results`, in the order of the faces.
+        """
         return {
             **self.as_metrics(),
+            "outputs": [
+                {"file": done.name, "faces": done.faces, "results": list(map(str, done.files))}
+                for done in self.done
+                if done.files
+            ],
             "failures": [
                 {"file": item.name, "reason": item.reason, "message": item.message}
                 for item in self.failed

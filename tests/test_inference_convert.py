@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 import signal
 import subprocess
@@ -251,6 +252,10 @@ def test_mosaic_keeps_the_size(models: Path, landscape: RgbU8, tmp_path: Path) -
     pair = read_rgb(tmp_path / "pair" / "sea.png")
     np.testing.assert_array_equal(pair[:, :71], landscape[:, :71])
     assert pair.shape == (60, 71 + 2 + 71, 3)
+    _run(models, source, tmp_path / "less.png", is_mosaic=True, max_side_px=40)
+    assert read_rgb(tmp_path / "less.png").shape == (34, 40, 3)
+    _run(models, source, tmp_path / "as_is.png", is_mosaic=True, max_side_px=400)
+    assert read_rgb(tmp_path / "as_is.png").shape == (60, 71, 3)
 
 
 def test_side_by_side_shows_the_crop(models: Path, portrait: RgbU8, tmp_path: Path) -> None:
@@ -438,7 +443,11 @@ def test_command_prints_json_and_fails_with_the_partial_code(
     result = CliRunner().invoke(_app(), [*arguments, "--json", "--device", "cpu"])
     assert isinstance(result.exception, PartialError)
     assert '"file": "broken.png"' in result.stdout
-    assert '"converted": 5' in result.stdout
+    told = json.loads(result.stdout)
+    assert told["converted"] == 5
+    assert {
+        "file": "sub/sea.webp", "faces": 0, "results": [str(tmp_path / "out/sub/r-sea.png")]
+    } in told["outputs"]  # fmt: skip
     assert (tmp_path / "out" / "sub" / "r-sea.png").exists()
     result = CliRunner().invoke(_app(), [*arguments, "--faces", "whole", "-v"])
     assert "failed: broken.png: cannot decode" in result.stderr

@@ -142,6 +142,11 @@ def test_very_long_names_are_shortened(tmp_path: Path) -> None:
         ConvertOptions(paste_colour="keep"),
         ConvertOptions(tile_px=64),
         ConvertOptions(is_mosaic=True, max_memory_mib=0),
+        ConvertOptions(max_memory_mib=64),
+        ConvertOptions(max_side_px=64),
+        ConvertOptions(fps=12),
+        ConvertOptions(no_face="skip", faces="whole"),
+        ConvertOptions(no_face="skip", is_mosaic=True),
         ConvertOptions(prefix="../up"),
         ConvertOptions(prefix=""),
     ],
@@ -160,6 +165,8 @@ def test_source_and_output_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         plan_conversion(source / "empty", tmp_path / "out", ConvertOptions())
     with pytest.raises(ParamsError, match="is a folder"):
         plan_conversion(source, tmp_path / "film.gif", ConvertOptions())
+    with pytest.raises(ParamsError, match=r"cannot write a picture \.bmp"):
+        plan_conversion(source / "a.jpg", tmp_path / "b.bmp", ConvertOptions())
     with pytest.raises(ParamsError, match="disagree"):
         plan_conversion(source / "a.jpg", tmp_path / "b.png", ConvertOptions(format="jpg"))
     with pytest.raises(ParamsError, match="both name"):
