@@ -38,7 +38,9 @@ WeightsOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
-weights_app = typer.Typer(help="The weights that come with Anymus: list them, or read a card.")
+weights_app = typer.Typer(
+    help="The weights that come with Anymus: list them, read a card; average two."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -337,3 +339,22 @@ def show_card(
     from anymus.shipped import read_card
 
     sys.stdout.write(read_card(name))
+
+
+@weights_app.command("average")
+def average_weights(
+    first: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    second: Annotated[Path, typer.Argument(help="Another, trained from the first, or as it.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the mean, both directions.")
+    ],
+    share: Annotated[float, typer.Option(help="Of the second in the mean, between 0 and 1.")] = 0.5,
+    is_json: JsonOption = False,
+) -> None:
+    """Write the mean of the weights of two runs, the second begun from the first or beside it.
+
+    Such a mean is often steadier than either; that of two unrelated runs draws nothing.
+    """
+    from .average import average_both
+
+    print_report(average_both(first, second, share, output), is_json)

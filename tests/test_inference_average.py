@@ -1,0 +1,95 @@
+"""Average: the mean of two generators, refused where it would mean nothing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from anymus.cli import app
+from anymus.errors import CheckpointError, ParamsError
+from anymus.files import sha256_file
+from inference.average import average
+from inference.translator import Translator
+from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
+
+NAME = "generator_a2b.safetensors"
+
+
+@pytest.fixture
+def pair(models: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Return a generator, and one that went a step further from it."""
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    arrays, facts = read_arrays(models / NAME, kind=GENERATOR_KIND)
+    write_arrays(first, arrays, facts)
+    rng = np.random.default_rng(3)
+    moved = {
+        name: (array + 0.01 * rng.standard_normal(array.shape)).astype(np.float32)
+        for name, array in arrays.items()
+    }
+    write_arrays(second, moved, facts | {"step": 77})
+    return first, second
+
+
+def test_the_mean_lies_between_and_says_what_it_is(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    first, second = pair
+    dst = tmp_path / "new" / NAME
+    average(first, second, 0.25, dst)
+    one, two, mean = (read_arrays(path, kind=GENERATOR_KIND)[0] for path in (first, second, dst))
+    for name, array in mean.items():
+        assert array.dtype == np.float32
+        assert np.allclose(array, 0.75 * one[name] + 0.25 * two[name], atol=1e-6)
+    facts = read_arrays(dst, kind=GENERATOR_KIND)[1]
+    assert facts["step"] == 77
+    assert facts["averaged_with"] == {"sha256": sha256_file(first), "share": 0.75}
+    grey = np.full((32, 32, 3), 90, np.uint8)
+    assert Translator.load(dst, "cpu")(grey).shape == grey.shape
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
+def test_a_share_that_is_none_is_refused(
+    pair: tuple[Path, Path], tmp_path: Path, share: float
+) -> None:
+    with pytest.raises(ParamsError, match="--share"):
+        average(*pair, share, tmp_path / NAME)
+    assert not (tmp_path / NAME).exists()
+
+
+def test_neither_of_the_two_is_overwritten(pair: tuple[Path, Path]) -> None:
+    for path in pair:
+        before = path.read_bytes()
+        with pytest.raises(ParamsError, match="itself"):
+            average(*pair, 0.5, path)
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("fact", ["direction", "framing", "architecture", "image_size_px"])
+def test_generators_of_other_kinds_are_refused(
+    pair: tuple[Path, Path], tmp_path: Path, fact: str
+) -> None:
+    first, second = pair
+    arrays, facts = read_arrays(first, kind=GENERATOR_KIND)
+    write_arrays(first, arrays, facts | {fact: "another"})
+    with pytest.raises(CheckpointError, match=f"differ in {fact}"):
+        average(first, second, 0.5, tmp_path / NAME)
+
+
+def test_both_directions_are_averaged_by_the_command(models: Path, tmp_path: Path) -> None:
+    command = [
+        "weights",
+        "average",
+        str(models),
+        str(models),
+        "-o",
+        str(tmp_path / "mean"),
+        "--json",
+    ]
+    result = CliRunner().invoke(app, command)
+    assert json.loads(result.stdout) == {"folder": str(tmp_path / "mean"), "share": 0.5}
+    for name in (NAME, NAME.replace("a2b", "b2a")):
+        same, mean = (
+            read_arrays(folder / name, kind=GENERATOR_KIND)[0]
+            for folder in (models, tmp_path / "mean")
+        )
+        assert all(np.allclose(same[key], mean[key], atol=1e-6) for key in same)
