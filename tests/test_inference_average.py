@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from anymus.cli import app
+from anymus.cli import build_app
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 from inference.average import average
@@ -85,7 +85,8 @@ def test_both_directions_are_averaged_by_the_command(models: Path, tmp_path: Pat
         str(tmp_path / "mean"),
         "--json",
     ]
-    result = CliRunner().invoke(app, command)
+    result = CliRunner().invoke(build_app(), command)
+    assert result.exit_code == 0
     assert json.loads(result.stdout) == {"folder": str(tmp_path / "mean"), "share": 0.5}
     for name in (NAME, NAME.replace("a2b", "b2a")):
         same, mean = (
