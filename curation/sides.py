@@ -97,10 +97,12 @@ def choose_sides(params: Params, faces: Faces, overrides: Overrides, ledger: Led
 def _settle_new(params: Params, faces: Faces, recorded: NDArray[np.int8]) -> Mask:
     """Return for each face of a new picture (m,) whether it goes to test.
 
-    New pictures that are linked go together: to test if a copy is there, to train if a copy is
-    there, to where most recorded faces with their values are (test if there are as many), or they
-    are drawn. What is recorded does not pass links on: else one picture between two large groups
-    would pull all that follow to one side.
+    New pictures that are linked go together: to train if a copy of one is there, else to test if a
+    copy is there, else to where most recorded faces with their values are (test if there are as
+    many), else they are drawn. With copies on both sides they go to train, where those of test
+    faces are left out: so nothing that was trained on comes to test, nor the other way. What is
+    recorded does not pass links on: else one picture between two large groups would pull all that
+    follow to one side.
     """
     is_new = recorded == NEW
     roots = join_equals([np.where(is_new, column, 0) for column in faces.links()])
@@ -115,8 +117,8 @@ def _settle_new(params: Params, faces: Faces, recorded: NDArray[np.int8]) -> Mas
     votes = sum((_vote(column, recorded, units, count) for column in faces.fields.values()),
                 np.zeros((count, 2), np.int64))  # fmt: skip
     is_known = has_twin[TEST] | has_twin[TRAIN] | votes.any(axis=1)
-    is_test = np.where(has_twin[TRAIN], False, votes[:, TEST] >= votes[:, TRAIN]) | has_twin[TEST]
-    is_test &= is_known
+    is_test = has_twin[TEST] | (is_known & (votes[:, TEST] >= votes[:, TRAIN]))
+    is_test &= ~has_twin[TRAIN]
     own = faces.names[is_new]
     first = np.empty(count, np.int64)
     first[units] = least_of_each(units, *id_columns(own))

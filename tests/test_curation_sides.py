@@ -27,7 +27,10 @@ PIXEL = encode_png(np.zeros((1, 1, 3), np.uint8))
 
 @dataclass(frozen=True)
 class Seen:
-    """A face as `dedupe` leaves it: equal `look`s are copies, the finest of them is kept."""
+    """A face as `dedupe` leaves it: of copies the finest is kept.
+
+    Copies have one `look`, or one `chain`: looks that faces between them join.
+    """
 
     picture: str
     look: str
@@ -37,6 +40,7 @@ class Seen:
     author: str | None = None
     page_url: str | None = None
     source_group: str | None = None
+    chain: str | None = None
 
     @property
     def id(self) -> str:
@@ -63,7 +67,7 @@ def _write(root: Path, faces: Iterable[Seen]) -> None:
     """Write what `dedupe` would."""
     looks: dict[tuple[Domain, str], list[Seen]] = {}
     for face in faces:
-        looks.setdefault((face.domain, face.look), []).append(face)
+        looks.setdefault((face.domain, face.chain or face.look), []).append(face)
     for domain in DOMAINS:
         folder = root / "unique" / domain
         shutil.rmtree(folder, ignore_errors=True)
@@ -150,18 +154,43 @@ def test_of_copies_that_meet_the_test_one_stays_and_the_train_one_is_left_out(
     photos = [face for face in faces if face.domain == "photo"]
     trained, tested = (_one_in(side, tmp_path, photos) for side in ("train", "test"))
     beside = Seen(trained.picture, "beside")  # a second face of the train picture
-    bridge = [Seen("bridge", trained.look, 0.1), Seen("bridge", tested.look, 0.1)]
-    figures = _split(limits, tmp_path, [*faces, beside, *bridge])
+    others = [face for face in faces if face not in (trained, tested)]
+    chain = [replace(trained, chain="c"), replace(tested, chain="c")]
+    between = Seen("between", "between", 0.1, chain="c")
+    chain[0] = replace(chain[0], fineness=2.0)
+    figures = _split(limits, tmp_path, [*others, *chain, between, beside])
     rows = _rows(tmp_path)
     assert (rows[trained.id].reason, rows[trained.id].split) == ("twin_in_test", None)
     assert (tmp_path / "dataset" / str(rows[trained.id].file)).is_file()
     assert rows[beside.id].split == "train"
-    assert rows[tested.id].split == "test"
-    assert _agree(before, _sides(tmp_path))
     assert (figures["leaks"], figures["twins_in_test"]) == (0, 1)
-    assert load_ledger(Path(limits.paths.sides)).side_of(_id("bridge")) == "test"
-    _split(limits, tmp_path, [*faces, beside])  # without the bridge it is as it was
-    assert _rows(tmp_path)[trained.id].split == "train"
+    assert _agree(before, _sides(tmp_path))
+    chain[1] = replace(chain[1], fineness=3.0)
+    _split(limits, tmp_path, [*others, *chain, between, beside])
+    assert _rows(tmp_path)[tested.id].split == "test"
+    _split(limits, tmp_path, [*faces, beside])  # without what was between it is as it was
+    assert _agree(before, _sides(tmp_path))
+    assert before.keys() <= _sides(tmp_path).keys()
+
+
+def test_a_collage_of_both_sides_brings_nothing_to_the_other_one(
+    limits: Params, tmp_path: Path
+) -> None:
+    faces = _people()
+    _split(limits, tmp_path, faces)
+    before = _sides(tmp_path)
+    photos = [face for face in faces if face.domain == "photo"]
+    trained, tested = (_one_in(side, tmp_path, photos) for side in ("train", "test"))
+    collage = [Seen("collage", face.look, 0.1) for face in (trained, tested)]
+    figures = _split(limits, tmp_path, [*faces, *collage])
+    assert (figures["twins_in_test"], _sides(tmp_path)) == (0, before)
+    collage = [replace(face, fineness=2.0) for face in collage]  # now it replaces both
+    _split(limits, tmp_path, [*faces, *collage])
+    rows = _rows(tmp_path)
+    assert [rows[face.id].split for face in collage] == ["train", None]
+    assert rows[collage[1].id].reason == "twin_in_test"
+    assert load_ledger(Path(limits.paths.sides)).side_of(_id("collage")) == "train"
+    assert _agree(before, _sides(tmp_path))
 
 
 def test_the_same_data_give_the_same_bytes_whatever_was_recorded_on_the_way(
@@ -342,8 +371,9 @@ def test_what_is_left_out_is_in_the_report_and_in_a_diff(limits: Params, tmp_pat
     photos = [face for face in faces if face.domain == "photo"]
     trained, tested = (_one_in(side, tmp_path, photos) for side in ("train", "test"))
     shutil.copytree(tmp_path, tmp_path / "before")
-    bridge = [Seen("bridge", trained.look, 0.1), Seen("bridge", tested.look, 0.1)]
-    _split(limits, tmp_path, [*faces, *bridge])
+    finer = {trained.id: replace(trained, fineness=2.0, chain="c")}
+    finer |= {tested.id: replace(tested, chain="c")}
+    _split(limits, tmp_path, [finer.get(face.id, face) for face in faces])
     names = {"dataset": "dataset", "unique": "unique", "faces": "faces", "raw": "raw"}
     paths = {name: str(tmp_path / folder) for name, folder in names.items()}
     params = limits.model_copy(update={"paths": limits.paths.model_copy(update=paths)})
@@ -358,8 +388,11 @@ def test_what_is_left_out_is_in_the_report_and_in_a_diff(limits: Params, tmp_pat
         "paths": {**names, "blocklist": "b", "sides": "s", "overrides": "o"}
     }
     before, after = (Snapshot(root.name, root, values) for root in (tmp_path / "before", tmp_path))
-    (change,) = diff(before, after).changes
-    assert (change.id, change.kind, change.reason) == (trained.id, "removed", "twin_in_test")
+    changes = {change.id: (change.kind, change.reason) for change in diff(before, after).changes}
+    assert changes == {
+        trained.id: ("removed", "twin_in_test"),
+        tested.id: ("removed", "near_duplicate"),
+    }
 
 
 def test_a_diff_names_the_ledger_when_sides_were_drawn_anew(limits: Params, tmp_path: Path) -> None:
