@@ -99,7 +99,8 @@ def forget(params: Params, what: str, *, is_dry: bool = False) -> Forgotten:
     if not result.places:
         raise DatasetError(
             f"nothing is known of {what!r}" + ("" if is_dry else "; it is blocked from now on"),
-            "give a picture's URL, its SHA-256, or an author's name as the manifest has it",
+            "give a picture's URL, its SHA-256, or an author's name as the manifest has it; a"
+            " folder that was filled with -o is looked at with -S paths.raw=...",
         )
     _forget_sides(Path(params.paths.sides), target, result)
     _forget_pages_of_runs(params, result)

@@ -236,7 +236,9 @@ def load_recipe(site: str) -> Recipe:
     """
     is_path = site.endswith((".yaml", ".yml"))
     path = Path(site) if is_path else SITES_FOLDER / f"{site}.yaml"
-    if not (path.is_file() if is_path else site in list_sites()):
+    if is_path and not path.is_file():
+        raise ParamsError(f"no recipe {site}", "docs/scraping.md shows one in ten lines")
+    if not is_path and site not in list_sites():
         raise ParamsError(
             f"no site {site!r}",
             f"known sites: {', '.join(list_sites())}; `anymus scrape folder PATH` takes a folder",

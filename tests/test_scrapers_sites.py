@@ -104,3 +104,8 @@ def test_licence_rule_ignores_case_and_spaces(tmp_path: Path) -> None:
     assert recipe.accepts_licence(" cc  by 4.0 ")
     assert not recipe.accepts_licence("All rights reserved")
     assert not recipe.accepts_licence(None)
+
+
+def test_a_recipe_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"no recipe .*musuem\.yaml"):
+        load_recipe(str(tmp_path / "musuem.yaml"))
