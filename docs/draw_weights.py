@@ -3,6 +3,7 @@
 python docs/draw_weights.py
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +11,14 @@ import numpy as np
 from anymus.drawing.photo import draw_portrait
 from anymus.images import RgbU8, write_png
 from inference.faces import FaceFinder, cut_face
+from inference.redraw import redraw
 from inference.translator import Translator
 
 ROOT = Path(__file__).parent
 PEOPLE = (0, 1, 3, 4, 6, 7)
 SIZE_PX = (400, 480)
 GAP_PX = 4
+ENLARGE = 2
 
 
 def main() -> None:
@@ -30,8 +33,11 @@ def main() -> None:
 
 def _pair(number: int, finder: FaceFinder, translator: Translator) -> tuple[RgbU8, RgbU8]:
     portrait = draw_portrait(np.random.default_rng([21, number]), *SIZE_PX).rgb_u8
-    crop, _ = cut_face(portrait, finder.find(portrait)[0], "photo", translator.framing)
-    return crop, translator(crop)
+    face = finder.find(portrait)[0]
+    crop, _ = cut_face(portrait, face, "photo", translator.framing)
+    size_px = ENLARGE * translator.size_px
+    large, _ = cut_face(portrait, face, "photo", replace(translator.framing, size_px=size_px))
+    return large, redraw(translator(crop), ENLARGE)
 
 
 def _row(tiles: list[RgbU8]) -> RgbU8:
