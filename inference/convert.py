@@ -94,6 +94,7 @@ def convert(source: Path | Sequence[Path], dst: Path, options: ConvertOptions) -
         other_files=plan.other_files,
         results=plan.items[0].output if plan.folder != dst else dst,
         weights=weights.name,
+        licence=str(translator.card.get("licence") or ""),
         direction=translator.direction,
         seconds=time.perf_counter() - started_s,
     )

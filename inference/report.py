@@ -45,6 +45,7 @@ class ConvertReport:
         other_files: Files left out because their suffix is not a picture's.
         results: The folder of the results, or the one result.
         weights: The weights file's name.
+        licence: Of the weights, as they say themselves; empty: they do not say.
         direction: a2b or b2a.
         seconds: Wall time.
     """
@@ -54,6 +55,7 @@ class ConvertReport:
     other_files: int
     results: Path
     weights: str
+    licence: str
     direction: str
     seconds: float
 
@@ -76,6 +78,7 @@ class ConvertReport:
             "files": len(self.files),
             "seconds": round(self.seconds, 2),
             "weights": self.weights,
+            "licence": self.licence,
             "direction": self.direction,
             "results": str(self.results),
         }

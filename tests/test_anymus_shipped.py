@@ -87,6 +87,14 @@ def test_a_card_is_printed_and_an_unknown_name_lists_the_known_ones() -> None:
         read_card("nobody")
 
 
+def test_a_conversion_says_under_which_licence_its_weights_are(tmp_path: Path) -> None:
+    write_png(tmp_path / "grey.png", np.full((128, 128, 3), 128, np.uint8))
+    for name in shipped.shipped_names():
+        options = ConvertOptions(weights=Path(name), faces="whole", device="cpu")
+        report = convert(tmp_path / "grey.png", tmp_path / name, options)
+        assert f"Licence: {report.as_metrics()['licence']}" in read_card(name)
+
+
 def test_a_fresh_install_turns_a_portrait_into_a_drawing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
