@@ -78,7 +78,7 @@ def peak_mib(weights: Path, picture: RgbU8, max_memory_mib: int) -> tuple[float,
     torch.set_num_threads(1)
     network = TileNetwork.load(weights, "cpu")
     small = picture[: network.size_px, : network.size_px]
-    network.fit([np.ascontiguousarray(small)])
+    network.fit([[np.ascontiguousarray(small)]])
     gc.collect()
     before, peak, is_done = resident_mib(), [0.0], threading.Event()
 
@@ -112,13 +112,14 @@ def print_seams(weights: Path, picture: RgbU8, tile_px: int, repeats: int) -> No
     methods: dict[str, tuple[Callable[[], Translate], int]] = {
         "alone, side by side": (lambda: alone(generator), 0),
         "alone, blended": (lambda: alone(generator), plan.overlap_px),
-        "shared, of a reduced copy": (lambda: network.fit([small]), plan.overlap_px),
+        "shared, of a reduced copy": (lambda: network.fit([[small]]), plan.overlap_px),
         "shared, of samples (ours)": (
             lambda: network.fit(take_samples(picture, plan)),
             plan.overlap_px,
         ),
     }
-    print(f"tiles of {tile_px} px, overlap {plan.overlap_px}, {len(plan.samples)} samples")
+    groups = [len(group) for group in plan.samples]
+    print(f"tiles of {tile_px} px, overlap {plan.overlap_px}, {groups} samples")
     print("| statistics | seam energy | tiles disagree by | off the whole | median s | spread s |")
     print("|---|---|---|---|---|---|")
     for name, (fit, overlap_px) in methods.items():

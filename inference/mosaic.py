@@ -1,7 +1,7 @@
 """Mosaic: a picture of any size translated in overlapping tiles, blended so that no seam shows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -15,11 +15,13 @@ from .finish import Heat
 
 Tile = NDArray[np.float32]
 Translate = Callable[[list[RgbU8]], Sequence[Tile]]
+Corners = tuple[tuple[int, int], ...]
 
 _OVERLAP_SHARE = 0.375
 _MAX_TILE_PX = 1024
 _MAX_BATCH = 8
-_ENOUGH_SAMPLES = 64
+# In one group. Fewer large ones, or more small ones, are further off the whole (docs/convert.md).
+_ENOUGH_SAMPLES = 16
 _LEAST_SAMPLE_UNITS = 4
 # Floats that are held for each pixel of a row of tiles: band, row, one of them moved on; reserve.
 _BAND_BYTES = 56
@@ -50,14 +52,15 @@ class TilePlan:
         tile_px: Side of a tile.
         overlap_px: What neighbours share of it, at least.
         batch_size: Tiles translated in one call.
-        samples: Top left corners (y, x) of the parts that give the statistics.
+        samples: Top left corners (y, x) of the parts that give the statistics, in groups that the
+            memory has room for, each from all over the picture; together they cover it.
         sample_px: Their side.
     """
 
     tile_px: int
     overlap_px: int
     batch_size: int
-    samples: tuple[tuple[int, int], ...]
+    samples: tuple[Corners, ...]
     sample_px: int
 
 
@@ -68,7 +71,7 @@ def plan_tiles(
     max_memory_mib: int,
     tile_px: int | None = None,
 ) -> TilePlan:
-    """Return the largest tiles, and the most samples, that a picture and the memory allow.
+    """Return the largest tiles, and groups of samples, that a picture and the memory allow.
 
     The bound is on what comes on top of the program, the weights, the picture and the result.
 
@@ -99,13 +102,13 @@ def plan_tiles(
     return TilePlan(chosen_px, overlap_px, batch_size, samples, sample_px)
 
 
-def take_samples(rgb_u8: RgbU8, plan: TilePlan) -> list[RgbU8]:
-    """Return the parts of a picture that its plan takes the statistics of."""
+def take_samples(rgb_u8: RgbU8, plan: TilePlan) -> Iterator[list[RgbU8]]:
+    """Yield the groups of parts of a picture that its plan takes the statistics of."""
     extended = _extend(rgb_u8, plan.tile_px)
-    return [
-        np.ascontiguousarray(extended[top : top + plan.sample_px, left : left + plan.sample_px])
-        for top, left in plan.samples
-    ]
+    side_px = plan.sample_px
+    for group in plan.samples:
+        parts = (extended[top : top + side_px, left : left + side_px] for top, left in group)
+        yield [np.ascontiguousarray(part) for part in parts]
 
 
 def translate_mosaic(
@@ -197,31 +200,31 @@ def _tile_bytes(tile_px: int, width_px: int, network: TileFacts) -> int:
 
 def _choose_samples(
     height_px: int, width_px: int, network: TileFacts, budget: int
-) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Return the side of the samples and their corners: the largest that still tell the whole.
+) -> tuple[int, tuple[Corners, ...]]:
+    """Return the side of the samples and the groups of their corners.
 
-    Parts of the training size that cover the picture are best. Where the memory does not reach for
-    that, many small parts from all over it are nearer to the whole than a few large ones.
+    Parts of the training size that cover the picture are best. Where the memory has no room for
+    them at once, groups of enough smaller parts from all over it are nearer to the whole than
+    groups of a few large ones.
     """
     sides_px = [network.size_px]
     while network.is_any_size and sides_px[-1] // 2 >= _LEAST_SAMPLE_UNITS * network.unit_px:
         sides_px.append(sides_px[-1] // 2 // network.unit_px * network.unit_px)
     for side_px in sides_px:
         most = max(1, budget // (network.pixel_bytes * side_px**2))
-        samples = _spread(height_px, width_px, side_px, most)
-        is_covered = len(samples) * side_px**2 >= height_px * width_px
-        if is_covered or len(samples) >= _ENOUGH_SAMPLES:
+        corners = _cover(height_px, width_px, side_px)
+        if most >= min(_ENOUGH_SAMPLES, len(corners)):
             break
-    return side_px, samples
+    groups = math.ceil(len(corners) / most)
+    order = np.random.default_rng(0).permutation(len(corners))
+    return side_px, tuple(
+        tuple(corners[index] for index in order[first::groups]) for first in range(groups)
+    )
 
 
-def _spread(height_px: int, width_px: int, side_px: int, most: int) -> tuple[tuple[int, int], ...]:
-    """Return the corners (y, x) of squares spread evenly over a picture: all of it, or so many."""
+def _cover(height_px: int, width_px: int, side_px: int) -> Corners:
+    """Return the corners (y, x) of squares spread evenly over all of a picture."""
     rows, columns = math.ceil(height_px / side_px), math.ceil(width_px / side_px)
-    if rows * columns > most:
-        rows = min(rows, max(1, round(math.sqrt(most * height_px / width_px))))
-        columns = max(1, min(columns, most // rows))
-        rows = max(1, min(rows, most // columns))
     return tuple(
         (top, left)
         for top in _spread_along(height_px, side_px, rows)

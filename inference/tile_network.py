@@ -2,13 +2,14 @@
 
 U-GAT-IT's norms divide each picture by its own mean and variance, so tiles that are translated
 alone disagree: a tile of sky is stretched until its noise fills the range, and next to it a face is
-not. Here a first pass over samples of the picture, all in one batch, takes the statistics of every
-norm over the whole batch, layer by layer, and AdaLIN's gamma and beta with them. A second pass uses
-these for every tile: then the network is one map of a pixel's surroundings, the same everywhere.
+not. Here a first pass over samples of the picture takes the statistics of every norm over a whole
+batch of them, layer by layer, and AdaLIN's gamma and beta with them; of several batches, each from
+all over the picture, the mean counts. A second pass uses these for every tile: then the network is
+one map of a pixel's surroundings, the same everywhere.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,8 @@ class TileNetwork:
     def __init__(self, generator: Generator, device: str = "auto") -> None:
         self._device = pick_device(device)
         self._generator = _with_shared_norms(generator).to(self._device)
+        modules = self._generator.modules()
+        self._norms = [module for module in modules if isinstance(module, _SharedNorm)]
         arguments = generator.arguments
         halvings = len(arguments["channel_multipliers"])
         self.size_px = int(arguments["image_size_px"])
@@ -72,13 +75,14 @@ class TileNetwork:
         """
         return cls(load_generator(path)[0], device)
 
-    def fit(self, samples: Sequence[RgbU8]) -> Callable[[list[RgbU8]], list[Tile]]:
+    def fit(self, groups: Iterable[Sequence[RgbU8]]) -> Callable[[list[RgbU8]], list[Tile]]:
         """Return the translation of tiles that samples of their picture give the statistics of.
 
         The statistics are kept until the next call.
 
         Args:
-            samples: Parts of the picture, all of one size, (size_px, size_px, 3) each.
+            groups: At least one group of parts of the picture, each group from all over it, all
+                parts of one size, (side, side, 3) each.
 
         Returns:
             A function of tiles of one size: for each (h, w, 4) float32, RGB in 0-255, not rounded,
@@ -88,7 +92,10 @@ class TileNetwork:
             CheckpointError: The weights give values that are no numbers.
             DeviceError: The device has not enough memory for the samples.
         """
-        self._forward(samples, is_fitting=True)
+        for norm in self._norms:
+            norm.forget()
+        for samples in groups:
+            self._forward(samples, is_fitting=True)
         return self._translate
 
     def _translate(self, tiles: list[RgbU8]) -> list[Tile]:
@@ -100,9 +107,8 @@ class TileNetwork:
 
     @torch.inference_mode()
     def _forward(self, pictures: Sequence[RgbU8], *, is_fitting: bool) -> Translated:
-        for module in self._generator.modules():
-            if isinstance(module, _SharedNorm):
-                module.start_pass(is_fitting=is_fitting)
+        for norm in self._norms:
+            norm.start_pass(is_fitting=is_fitting)
         batch = torch.from_numpy(np.stack(pictures)).to(self._device)
         try:
             translated: Translated = self._generator(batch.permute(0, 3, 1, 2).float() / 127.5 - 1)
@@ -118,30 +124,41 @@ class TileNetwork:
 
 
 class _SharedNorm(nn.Module):
-    """A norm that works out an affine map from a first batch and keeps to it for all others.
+    """A norm that works out an affine map from some batches and keeps to it for all others.
 
     A generator may use one norm at several places, so there is a map for each call of a pass.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Keep nothing, before the first of the batches to fit to."""
         self._kept: list[tuple[Tensor, Tensor]] = []
+        self._batches = 0
         self._calls = 0
         self._is_fitting = True
 
     def start_pass(self, *, is_fitting: bool) -> None:
-        """Begin a forward pass; a fitting one works the maps out anew."""
+        """Begin a forward pass over a batch to fit to, or over any other."""
         self._is_fitting = is_fitting
+        self._batches += is_fitting
         self._calls = 0
-        if is_fitting:
-            self._kept = []
 
     def keep(self, work_out: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """Return what is kept for this call, worked out first in a fitting pass."""
-        if self._is_fitting:
-            self._kept.append(work_out())
-        self._calls += 1
-        return self._kept[self._calls - 1]
+        """Return a fitting batch's own map, which goes into the kept mean, or that mean."""
+        call, self._calls = self._calls, self._calls + 1
+        if not self._is_fitting:
+            return self._kept[call]
+        own = work_out()
+        if call == len(self._kept):
+            self._kept.append(own)
+        else:
+            scale, shift = self._kept[call]
+            share = 1 / self._batches
+            self._kept[call] = (torch.lerp(scale, own[0], share), torch.lerp(shift, own[1], share))
+        return own
 
 
 class _SharedInstanceNorm(_SharedNorm):

@@ -100,33 +100,40 @@ def test_the_plan_keeps_to_the_memory_and_uses_it(
     plan = plan_tiles(height_px, width_px, facts, memory_mib)
     band_bytes = 56 * plan.tile_px * max(width_px, plan.tile_px)
     tiles_bytes = plan.batch_size * plan.tile_px**2 * facts.pixel_bytes
-    sample_bytes = len(plan.samples) * plan.sample_px**2 * facts.pixel_bytes
+    at_once = max(map(len, plan.samples))
+    sample_bytes = at_once * plan.sample_px**2 * facts.pixel_bytes
     assert tiles_bytes + band_bytes <= memory_mib * 2**20
     assert sample_bytes <= memory_mib * 2**20
     assert plan.tile_px % facts.unit_px == 0
     assert 64 <= plan.tile_px <= 1024
     assert plan.overlap_px == min(round(0.375 * plan.tile_px), 80)
-    is_all_sampled = len(plan.samples) * plan.sample_px**2 >= height_px * width_px
-    assert is_all_sampled or len(plan.samples) >= 64 or plan.sample_px == 16
+    is_all_sampled = len(plan.samples) == 1
+    assert sum(map(len, plan.samples)) * plan.sample_px**2 >= height_px * width_px
+    assert is_all_sampled or at_once >= 8 or plan.sample_px == 16
     is_largest = plan.tile_px >= min(1024, max(height_px, width_px))
     assert is_all_sampled or sample_bytes > 0.5 * memory_mib * 2**20
+    assert max(map(len, plan.samples)) - min(map(len, plan.samples)) <= 1
     assert is_largest or tiles_bytes + band_bytes > 0.8 * memory_mib * 2**20
 
 
 def test_samples_lie_inside_and_spread() -> None:
     plan = plan_tiles(640, 960, Facts(), 20)  # memory for 8 parts of 64 px, 32 of 32, 128 of 16
-    assert plan.sample_px == 16
-    assert 100 < len(plan.samples) <= 128
-    tops, lefts = (sorted(set(values)) for values in zip(*plan.samples, strict=True))
-    assert len(lefts) > len(tops)
-    assert 0 <= tops[0] < 640 / len(tops)
-    assert max(tops) + 16 <= 640
+    assert plan.sample_px == 32
+    assert sum(map(len, plan.samples)) == len({at for group in plan.samples for at in group})
+    assert sum(map(len, plan.samples)) == 20 * 30
+    for group in plan.samples:
+        assert 25 < len(group) <= 32
+        tops, lefts = (np.array(values) for values in zip(*group, strict=True))
+        assert abs(tops.mean() - 304) < 120
+        assert abs(lefts.mean() - 464) < 180
+        assert 0 <= tops.min() < tops.max() <= 640 - 32
     assert plan_tiles(640, 960, Facts(), 900).sample_px == 64
     picture = _noise(640, 960)
-    samples = take_samples(picture, plan)
-    top, left = plan.samples[1]
-    assert np.array_equal(samples[1], picture[top : top + 16, left : left + 16])
-    assert len(take_samples(_noise(5, 7), plan_tiles(5, 7, Facts(), 20))) == 1
+    samples = list(take_samples(picture, plan))
+    top, left = plan.samples[2][1]
+    assert np.array_equal(samples[2][1], picture[top : top + 32, left : left + 32])
+    small = list(take_samples(_noise(5, 7), plan_tiles(5, 7, Facts(), 20)))
+    assert [len(group) for group in small] == [1]
 
 
 @pytest.mark.parametrize(

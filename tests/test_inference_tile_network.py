@@ -51,7 +51,7 @@ def test_of_one_sample_the_statistics_are_the_generators_own(film: Any) -> None:
     generator = _generator(film)
     picture = _picture(SIZE_PX, SIZE_PX)
     network = TileNetwork(generator, "cpu")
-    tile = network.fit([picture])([picture])[0]
+    tile = network.fit([[picture]])([picture])[0]
     assert tile.shape == (SIZE_PX, SIZE_PX, 4)
     assert np.abs(tile[:, :, :3] - _whole(generator, picture).numpy()).max() < 0.02
 
@@ -59,8 +59,8 @@ def test_of_one_sample_the_statistics_are_the_generators_own(film: Any) -> None:
 def test_one_picture_as_two_samples_changes_nothing() -> None:
     picture = _picture(SIZE_PX, SIZE_PX)
     network = TileNetwork(_generator(), "cpu")
-    one = network.fit([picture])([picture])[0]
-    two = network.fit([picture] * 2)([picture])[0]
+    one = network.fit([[picture]])([picture])[0]
+    two = network.fit([[picture] * 2])([picture])[0]
     assert np.abs(one - two).max() < 0.2  # the unbiased variance counts pixels less one
 
 
@@ -70,7 +70,7 @@ def test_tiles_agree_with_the_whole_picture() -> None:
     whole = _whole(generator, picture).numpy()
     network = TileNetwork(generator, "cpu")
     plan = plan_tiles(128, 192, network, 64, 96)
-    translate = network.fit([picture])  # statistics of the whole: tiles are what they were in it
+    translate = network.fit([[picture]])  # statistics of the whole: tiles are what they were in it
     exact = translate_mosaic(picture, translate, 96, 2, 2 * network.reach_px)
     assert np.abs(exact.rgb_u8 - whole).max() < 8
     assert np.abs(exact.rgb_u8 - whole).mean() < 0.6
@@ -88,12 +88,29 @@ def test_tiles_agree_with_the_whole_picture() -> None:
     assert np.isfinite(shared.heat).all()
 
 
+def test_groups_of_samples_come_nearer_to_the_whole_than_one_of_them() -> None:
+    generator = _generator()
+    picture = _picture(256, 384)
+    whole = _whole(generator, picture).numpy()
+    network = TileNetwork(generator, "cpu")
+    plan = plan_tiles(256, 384, network, 3, SIZE_PX)
+    groups = list(take_samples(picture, plan))
+    assert 3 <= len(groups) <= 12
+    alone = [_error(network.fit([group])([picture])[0], whole) for group in groups]
+    assert _error(network.fit(groups)([picture])[0], whole) < 0.8 * np.median(alone)
+    assert _error(network.fit([groups[0]])([picture])[0], whole) == alone[0]  # nothing is left over
+
+
+def _error(tile: Any, whole: Any) -> float:
+    return float(np.abs(tile[:, :, :3] - whole).mean())
+
+
 def test_the_generator_stays_as_it_is() -> None:
     generator = _generator()
     picture = _picture(SIZE_PX, SIZE_PX)
     before = _whole(generator, picture)
     names = [type(module).__name__ for module in generator.modules()]
-    TileNetwork(generator, "cpu").fit([_picture(64, 64)])
+    TileNetwork(generator, "cpu").fit([[_picture(64, 64)]])
     assert [type(module).__name__ for module in generator.modules()] == names
     assert torch.equal(_whole(generator, picture), before)
     assert all(parameter.requires_grad for parameter in generator.parameters())
@@ -102,7 +119,7 @@ def test_the_generator_stays_as_it_is() -> None:
 def test_the_reach_is_how_far_a_pixel_is_felt() -> None:
     network = TileNetwork(_generator(), "cpu")
     picture = _picture(192, 192)
-    translate = network.fit([picture])
+    translate = network.fit([[picture]])
     changed = picture.copy()
     changed[96, 96] = 255 - changed[96, 96]
     difference = np.abs(translate([picture])[0] - translate([changed])[0]).max(axis=2)
@@ -117,4 +134,4 @@ def test_broken_weights_are_named() -> None:
     with torch.no_grad():
         generator.stem.weight.fill_(torch.nan)
     with pytest.raises(CheckpointError, match="no numbers"):
-        TileNetwork(generator, "cpu").fit([_picture(SIZE_PX, SIZE_PX)])
+        TileNetwork(generator, "cpu").fit([[_picture(SIZE_PX, SIZE_PX)]])
