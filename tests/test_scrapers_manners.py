@@ -1,5 +1,6 @@
 """Manners: pauses, budgets and opt-outs, and pictures of every kind."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -14,17 +15,22 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from PIL import Image
+from scrapy import Request
+from scrapy.http import Response
+from scrapy.settings import Settings
 
 from anymus.errors import PolicyError
 from anymus.manifest import read_manifest
 from hostile import RECIPE, Hostile, drip, gallery, never_end, picture, reasons
 from scrapers.middlewares import read_retry_after
 from scrapers.report import ScrapeReport
-from scrapers.robots import read_robots, read_tdm_rules
+from scrapers.robots import TDM_PATH, RobotsMiddleware, read_robots, read_tdm_rules
 
 Crawl = Callable[..., ScrapeReport]
 
@@ -85,6 +91,28 @@ def test_a_long_crawl_delay_is_capped_and_said(
         crawl(max_seconds=20.0)
 
     assert "9999 s between two requests; 60 s are kept" in caplog.text
+
+
+def test_autothrottle_learns_nothing_from_rules() -> None:
+    """It would halve a Crawl-delay after a quick tdmrep.json."""
+    asked = []
+
+    async def download(request: Request) -> Response:
+        asked.append(request)
+        return Response(request.url, status=404)
+
+    crawler = SimpleNamespace(
+        spider=SimpleNamespace(
+            job=SimpleNamespace(limits=SimpleNamespace(has_read_api_terms=False))
+        ),
+        engine=SimpleNamespace(download_async=download),
+        settings=Settings(),
+    )
+
+    asyncio.run(RobotsMiddleware(crawler).process_request(Request("https://a.example/1.jpg")))
+
+    assert [urlsplit(request.url).path for request in asked] == ["/robots.txt", TDM_PATH]
+    assert all(request.meta["autothrottle_dont_adjust_delay"] for request in asked)
 
 
 def test_a_byte_budget_ends_the_fetching(hostile: Hostile, crawl: Crawl, tmp_path: Path) -> None:
