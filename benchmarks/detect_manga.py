@@ -27,11 +27,7 @@ from curation.measure_detector import DetectorFigures, measure_detector, network
 
 def main() -> None:
     options = _read_options()
-    labelled = [
-        sample
-        for sample in read_samples(options.labels, options.pictures)
-        if not options.only or sample.name.startswith(tuple(options.only))
-    ]
+    labelled = read_samples(options.labels, options.pictures, tuple(options.only or [""]))
     rows: dict[str, DetectorFigures] = {}
     files = dict(item.split("=", 1) for item in options.weights or [])
     files = files or {path.stem: str(path) for path in sorted(WEIGHTS_FOLDER.glob("*_faces.onnx"))}
@@ -51,7 +47,7 @@ def _read_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--labels", type=Path, required=True)
-    parser.add_argument("--only", action="append", help="only pictures whose path begins so")
+    parser.add_argument("--only", nargs="+", help="only pictures whose path begins so")
     parser.add_argument("--lbp", type=Path)
     parser.add_argument("--boxes", type=Path)
     parser.add_argument("--weights", action="append", help="NAME=FILE.onnx; else the shipped ones")

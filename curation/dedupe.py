@@ -58,7 +58,7 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     different people are alike at 64 bits (docs/decisions/0003).
 
     Rows stream; of each face its hashes, its place and its rank are held, 240 bytes, and while they
-    are compared some 550 (`benchmarks/hashes.py`). A face that `overrides` keeps is kept beside the
+    are compared some 520 (`benchmarks/hashes.py`). A face that `overrides` keeps is kept beside the
     best of its group, a face that they drop is rejected, whatever else it is.
 
     Args:

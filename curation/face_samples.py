@@ -72,18 +72,20 @@ def empty_target() -> Target:
     return Target(np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32), none, none)
 
 
-def read_samples(labels: Path, pictures: Path) -> list[Sample]:
+def read_samples(labels: Path, pictures: Path, only: tuple[str, ...] = ("",)) -> list[Sample]:
     """Return the finished pictures of a label file (`anymus label`), with their faces, by name.
 
     Args:
         labels: JSONL, one row a picture (curation/labels.py).
         pictures: Folder that the rows' `file` is relative to.
+        only: What `file` begins with; the other pictures are not read.
 
     Raises:
         DatasetError: The file cannot be read, a line is no row (named), or no row is finished.
         ImageError: A picture cannot be read.
     """
-    rows = [row for row in read_labels(labels).values() if row.is_done]
+    done = (row for row in read_labels(labels).values() if row.is_done)
+    rows = [row for row in done if row.file.startswith(only)]
     if not rows:
         raise DatasetError(f"no finished labels in {labels}", "run `anymus label` first")
     return [_sample_of(row, pictures) for row in sorted(rows, key=lambda row: row.file)]
