@@ -260,7 +260,7 @@ def main() -> None:
     print(
         f"{args.preset}, {args.size} px, torch {torch.__version__}, OpenCV {cv2.__version__},"
         f" {torch.get_num_threads()} threads of torch, {cv2.getNumThreads()} of OpenCV,"
-        f" load {os.getloadavg()[0]:.1f}, {args.rounds} rounds after one to warm up"
+        f" load {os.getloadavg()[0]:.1f}, {args.rounds} rounds"
     )
     compare_engines(args.engines, generators[0], args)
     compare_folders(args.convert_by, generators, args)
