@@ -74,7 +74,7 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
     is written. `overrides` may move a group, which is not recorded. A train face whose copy is in
     test is left out, a row `twin_in_test`.
 
-    Rows stream; of each face some 230 bytes are held. With more faces than `shards.above` the parts
+    Rows stream; of each face some 250 bytes are held. With more faces than `shards.above` the parts
     are tar shards.
 
     Args:
