@@ -270,11 +270,13 @@ def test_a_killed_run_ends_with_the_bits_of_a_whole_one(
 
 @pytest.mark.slow
 @pytest.mark.chaos
-def test_a_run_killed_again_and_again_ends_with_the_same_bits(
-    whole: Path, dataset: Path, tmp_path: Path
+@pytest.mark.timeout(1200)  # six processes, one after another
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+def test_a_run_ended_again_and_again_ends_with_the_same_bits(
+    number: int, whole: Path, dataset: Path, tmp_path: Path
 ) -> None:
     for step in (0, 1, 3, 2, 4, 5):
-        signalled_run(tmp_path, dataset, signal.SIGKILL, step)
+        signalled_run(tmp_path, dataset, number, step)
     run_in(tmp_path, dataset)
     assert_same_but_extra_grids(tmp_path, whole)
 
