@@ -151,8 +151,10 @@ def _plan_file(source: Path, dst: Path, options: ConvertOptions) -> Plan:
 
 def _require_no_file(sources: list[Path], dst: Path) -> None:
     """Do nothing where several results can go into `dst`."""
-    is_folder = len(sources) == 1 and sources[0].is_dir()
-    what = f"{sources[0]} is a folder" if is_folder else "there may be several results"
+    what = "there are several sources"
+    if len(sources) == 1:
+        kind = "is a folder" if sources[0].is_dir() else "may match several files"
+        what = f"{sources[0]} {kind}"
     if not dst.exists() and dst.suffix.lower() in OUTPUT_OF_SUFFIX.keys() | _SOURCE_SUFFIXES:
         raise ParamsError(
             f"{what}, so -o must be a folder, not {dst}",

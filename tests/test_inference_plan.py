@@ -180,3 +180,9 @@ def test_source_and_output_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 def test_a_missing_picture_is_called_missing_whatever_the_output(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"nowhere\.jpg"):
         plan_conversion(tmp_path / "nowhere.jpg", tmp_path / "out.png", ConvertOptions())
+
+
+def test_a_pattern_does_not_go_into_one_file(tmp_path: Path) -> None:
+    _touch(tmp_path / "in", "a.png")
+    with pytest.raises(ParamsError, match=r"\*\.png may match several files"):
+        plan_conversion(tmp_path / "in" / "*.png", tmp_path / "out.png", ConvertOptions())
