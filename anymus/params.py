@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from anymus.errors import ParamsError
 from anymus.manifest import Domain
 from anymus.params_train import TrainParams
+from anymus.yaml_file import parse_yaml, read_yaml
 
 PRESETS_FOLDER = Path(__file__).parent / "presets"
 
@@ -331,10 +330,7 @@ def load_params(path: Path, overrides: list[str] | None = None) -> Params:
             f"no parameter file {path}",
             f"run `anymus params use demo` to write one (presets: {', '.join(list_presets())})",
         )
-    try:
-        values = _yaml().load(path.read_text(encoding="utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path} is not YAML: {_first_line(error)}", "mend that line") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ParamsError(f"{path} holds no parameters", "run `anymus params use demo`")
     for override in overrides or []:
@@ -399,7 +395,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
             raise ParamsError(f"override {override!r}: unknown key {where}", f"known: {known}")
         if depth < len(keys) - 1:
             section = section[key]
-    section[keys[-1]] = _yaml().load(text)
+    section[keys[-1]] = parse_yaml(text)
 
 
 def _describe(path: Path, error: ValidationError) -> str:
@@ -409,13 +405,3 @@ def _describe(path: Path, error: ValidationError) -> str:
         value = "" if item["type"] == "missing" else f" (value {item['input']!r})"
         lines.append(f"{key_path}: {item['msg']}{value}")
     return f"{path}: " + "; ".join(lines)
-
-
-def _yaml() -> YAML:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)
-    return yaml
-
-
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -8,11 +8,10 @@ from urllib.parse import quote_plus, urlsplit
 
 import jmespath
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from anymus.errors import ParamsError
 from anymus.manifest import Domain
+from anymus.yaml_file import describe_first, read_yaml
 
 SITES_FOLDER = Path(__file__).parent / "sites"
 BASE_URL_MARK = "{base_url}"
@@ -266,19 +265,12 @@ def list_recipe(path: Path, domain: Domain, urls: "list[str]") -> Recipe:
 
 
 def _parse_recipe(path: Path) -> Recipe:
-    yaml = YAML(typ="safe", pure=True)
+    values = read_yaml(path)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"))
         # Lists become tuples only in lax mode; everything else stays strict.
         return Recipe.model_validate(_as_tuples(values))
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(
-            f"{path} is not YAML: {' '.join(str(error).split())}", "mend that line"
-        ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ParamsError(f"{path}: {where}: {first['msg']}", "see docs/scraping.md") from error
+        raise ParamsError(describe_first(path, error), "see docs/scraping.md") from error
 
 
 def _check_expressions(api: Api, picture: PictureSelectors) -> None:

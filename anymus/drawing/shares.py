@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, ValidationError, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from anymus.errors import ParamsError
+from anymus.yaml_file import describe_first, read_yaml
 
 Mood = Literal["grin", "smile", "calm", "talk", "frown", "laugh", "smirk", "sad"]
 Beard = Literal["none", "stubble", "moustache", "goatee", "full", "long"]
@@ -78,14 +77,8 @@ def load_shares(path: Path) -> Shares:
         ParamsError: The file cannot be read, is no YAML, or names an unknown trait or value.
     """
     try:
-        yaml = YAML(typ="safe", pure=True)
-        return Shares.model_validate(yaml.load(path.read_text(encoding="utf-8")) or {})
+        return Shares.model_validate(read_yaml(path) or {})
     except OSError as error:
         raise ParamsError(f"cannot read {path}: {error.strerror}", "give a YAML file") from error
-    except (YAMLError, UnicodeDecodeError) as error:
-        text = " ".join(str(error).split())
-        raise ParamsError(f"{path} is not YAML: {text}", "mend that line") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ParamsError(f"{path}: {where}: {first['msg']}", "see docs/training.md") from error
+        raise ParamsError(describe_first(path, error), "see docs/training.md") from error
