@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anymus.errors import CheckpointError, DeviceError
-from anymus.files import sha256_file
+from anymus.errors import DeviceError
 from anymus.images import RgbU8, resize_rgb, to_grey
 from anymus.looks import FaceModel, Sight, merge, rescale
 from anymus.manifest import Point
+from anymus.shipped import require_sound
 
 PHOTO_MODELS = ("dlib_hog", "dlib_cnn", "opencv_haar", "opencv_yunet")
 # The score of a face that is just one: what a model's own score is counted from.
@@ -216,10 +216,7 @@ def _load_hog() -> Any:
         DeviceError: dlib is not installed.
     """
     dlib = import_dlib()
-    if not HOG_FILE.is_file() or sha256_file(HOG_FILE) != HOG_SHA256:
-        raise CheckpointError(
-            f"{HOG_FILE}: missing, or not the bytes that were shipped", "install Anymus again"
-        )
+    require_sound(HOG_FILE, HOG_SHA256, "install Anymus again")
     return dlib.fhog_object_detector(str(HOG_FILE))
 
 

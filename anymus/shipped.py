@@ -35,7 +35,7 @@ class ShippedWeights:
 
     def is_sound(self) -> bool:
         """Return whether the file is there with the bytes that were shipped."""
-        return self.path.is_file() and sha256_file(self.path) == self.sha256
+        return _is_sound(self.path, self.sha256)
 
     def require_sound(self) -> None:
         """Do nothing for a sound file.
@@ -43,10 +43,21 @@ class ShippedWeights:
         Raises:
             CheckpointError: It is missing or damaged.
         """
-        if not self.is_sound():
-            raise CheckpointError(
-                f"{self.path}: missing, or not the bytes that were shipped", _HINT
-            )
+        require_sound(self.path, self.sha256, _HINT)
+
+
+def require_sound(path: Path, sha256: str, hint: str) -> None:
+    """Do nothing for a file with the bytes that were shipped.
+
+    Raises:
+        CheckpointError: It is missing or damaged; `hint` says what to do.
+    """
+    if not _is_sound(path, sha256):
+        raise CheckpointError(f"{path}: missing, or not the bytes that were shipped", hint)
+
+
+def _is_sound(path: Path, sha256: str) -> bool:
+    return path.is_file() and sha256_file(path) == sha256
 
 
 def list_shipped() -> list[ShippedWeights]:

@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from anymus.drawing.manga import paint_person, reduce_canvas, scale_truth
 from anymus.drawing.manga_backdrop import tone_fade
 from anymus.drawing.manga_ink import SUPERSAMPLING, Frame, Pen
-from anymus.drawing.manga_person import Person, Pose, draw_person, with_skin
+from anymus.drawing.manga_person import NATURAL_HAIRS, Person, Pose, draw_person, with_skin
 from anymus.drawing.shares import Shares
 from anymus.drawing.truth import Drawing
 
 _MAX_YAW_DEG = 26.0
 _ROLL_LIMIT_DEG = 10.0
-_NATURAL_HAIRS = frozenset({"black", "brown", "chestnut", "blond", "red"})
-_OLD_HAIRS = frozenset({"grey", "white", "black", "brown"})
+_OLD_HAIRS = ("grey", "white", "black", "brown")
 _FREE_TRAITS = ("skin", "mood", "lids", "glasses", "clothes")
 """Traits that change nothing else of a person: they are drawn by their shares alone."""
 
@@ -85,7 +84,7 @@ def _choose_by(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
 
 
 def _may_sit(person: Person) -> bool:
-    hairs = _OLD_HAIRS if person.age == "old" else _NATURAL_HAIRS
+    hairs = _OLD_HAIRS if person.age == "old" else NATURAL_HAIRS
     return (
         person.hair_colour in hairs
         and person.headwear == "none"
