@@ -280,22 +280,23 @@ class _Worker:
         """Return a picture's results, in the order of its faces."""
         assert isinstance(job.prepared, Prepared)
         whole, crops = job.prepared.whole, job.prepared.crops
-        befores: tuple[RgbU8, ...] = crops if whole is None else (whole,)
-        afters: list[RgbU8] = []
-        if whole is not None and not self._options.is_mosaic:
-            afters = [self._paste(job, whole, job.translated, self._finish_as)]
+        pasted_into = None if self._options.is_mosaic else whole
+        if pasted_into is not None:
+            befores = [pasted_into]
+            afters = [self._paste(job, pasted_into, job.translated, self._finish_as)]
         else:
+            inputs = crops if whole is None else (whole,)
+            befores = [enlarge_input(before, self._finish_as) for before in inputs]
             pairs = zip(befores, job.translated, strict=True)
             afters = [finish_picture(*pair, self._finish_as) for pair in pairs]
-            befores = tuple(enlarge_input(before, self._finish_as) for before in befores)
         strips = [[after] for after in afters]
         if self._options.is_side_by_side:
             strips = [[before, *strip] for before, strip in zip(befores, strips, strict=True)]
         if self._options.has_heatmap:
-            seen = crops if whole is not None and not self._options.is_mosaic else befores
+            seen = befores if pasted_into is None else crops
             looks = [show_heat(*pair) for pair in zip(seen, job.heats, strict=True)]
-            if whole is not None and not self._options.is_mosaic:
-                looks = [self._paste(job, whole, looks, Finish(paste_colour="keep"))]
+            if pasted_into is not None:
+                looks = [self._paste(job, pasted_into, looks, Finish(paste_colour="keep"))]
             strips = [[*strip, look] for strip, look in zip(strips, looks, strict=True)]
         return [_side_by_side(strip) for strip in strips]
 

@@ -40,9 +40,12 @@ class Finish:
 def finish_picture(before: RgbU8, after: RgbU8, finish: Finish) -> RgbU8:
     """Return a translation (H, W, 3) as it is to be shown, from it and the input it lies over.
 
-    Both are of one size; the result is `finish.enlarge` times as large.
+    Args:
+        before: The input, as large as the result is to be: see `enlarge_input`.
+        after: The translation, as the network gave it.
+        finish: How to show it.
     """
-    before, after = enlarge_input(before, finish), enlarge_translation(after, finish)
+    after = enlarge_translation(after, finish)
     if finish.screentone_px is not None:
         after = lay_screentone(after, finish.screentone_px)
     if finish.strength == 1.0:

@@ -60,11 +60,9 @@ class PictureTranslator:
             triples = zip(befores, afters, matrices, strict=True)
             pasted = paste_faces(rgb_u8, [Pasted(*triple) for triple in triples], finish)
             return Shown(((rgb_u8, pasted),), len(cuts))
-        pairs = zip(befores, afters, strict=True)
-        shown = tuple(
-            (enlarge_input(before, finish), finish_picture(before, after, finish))
-            for before, after in pairs
-        )
+        larger = [enlarge_input(before, finish) for before in befores]
+        pairs = zip(larger, afters, strict=True)
+        shown = tuple((before, finish_picture(before, after, finish)) for before, after in pairs)
         return Shown(shown, len(cuts))
 
     def _translate(self, crops: list[RgbU8]) -> list[RgbU8]:

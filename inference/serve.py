@@ -123,7 +123,9 @@ class Wish:
                 _number(values.pop("screentone", "0"), MIN_SCREENTONE_PX, MAX_SCREENTONE_PX, 0)
                 or None,
                 _choose(values.pop("paste_colour", "match"), get_args(PasteColour)),
-                int(_choose(values.pop("enlarge", "1"), [str(n + 1) for n in range(MAX_ENLARGE)])),
+                int(
+                    _choose(values.pop("enlarge", "1"), [str(n) for n in range(1, MAX_ENLARGE + 1)])
+                ),
                 has_lines=direction == "a2b",
             ),
         )
