@@ -2,7 +2,7 @@
 
 import heapq
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -94,13 +94,14 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
     blocklist = load_blocklist(Path(params.paths.blocklist))
     faces = Faces(src, blocklist, params.split.group_by, overrides)
     sides = choose_sides(params, faces, overrides, ledger)
+    placed, torn = sides.counts(), sides.torn_values()
     counts = {
-        _part_of(domain, is_test=is_test): int(sides.counts()[index, int(is_test)])
+        _part_of(domain, is_test=is_test): int(placed[index, int(is_test)])
         for is_test in (False, True)
         for index, domain in enumerate(DOMAINS)
     }
     _require_enough(counts, params)
-    _tell(sides, len(ledger), params)
+    _tell(counts, len(sides.ledger) - len(ledger), len(ledger), torn, params)
     is_sharded = choose_shards(sum(counts.values()), params.shards.above, params.shards.pictures)
     leaks, written = LeakCount(), RowCount()
     with atomic_folder(dst) as partial, ExitStack() as stack:
@@ -121,21 +122,20 @@ def split(params: Params, src: Path, dst: Path) -> SplitReport:
         leaks=0,
         moved=sides.moved,
         twins_in_test=written.rejected,
-        torn_values=sides.torn_values(),
+        torn_values=torn,
         unknown_overrides=len(unknown),
     )
 
 
-def _tell(sides: Sides, recorded: int, params: Params) -> None:
+def _tell(counts: Mapping[str, int], new: int, recorded: int, torn: int, params: Params) -> None:
     """Say what of the split was there before."""
     path, group_by = params.paths.sides, ", ".join(params.split.group_by)
-    new = len(sides.ledger) - recorded
-    train, test = sides.counts().sum(axis=0)
+    test = sum(count for part, count in counts.items() if part.startswith("test"))
     log.info(
         "split: %d pictures are new, %s names %d others; %.1f %% of the faces are in test",
-        *(new, path, recorded, 100 * test / (train + test)),
+        *(new, path, recorded, 100 * test / sum(counts.values())),
     )
-    if torn := sides.torn_values():
+    if torn:
         log.warning("split: %d values of %s are in train and in test, as %s has them; without that"
                     " file all sides are drawn anew", torn, group_by, path)  # fmt: skip
 
@@ -173,12 +173,6 @@ class LeakCount:
             for kind, names in self._names.items():
                 names.append(key_of(getattr(row, kind) or "0"))
             self._is_test.append(row.split == "test")
-
-    def watch(self, rows: Iterable[ImageRecord]) -> Iterator[ImageRecord]:
-        """Yield the rows as they are, and note their sides."""
-        for row in rows:
-            self.add(row)
-            yield row
 
     def count(self) -> int:
         """Return the number of names that stand on both sides."""

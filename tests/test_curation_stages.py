@@ -127,7 +127,8 @@ def test_twins_are_grouped_and_the_finest_is_kept(project: tuple[Params, Path]) 
 
 def _count_leaks(rows: list[ImageRecord]) -> int:
     leaks = LeakCount()
-    assert list(leaks.watch(rows)) == rows
+    for row in rows:
+        leaks.add(row)
     return leaks.count()
 
 
