@@ -99,7 +99,9 @@ class RobotsMiddleware:
 
     def hold(self, request: Request) -> None:
         """Count the Crawl-delay of an answer's host anew."""
-        host = urlsplit(request.url).hostname or ""
+        self._hold_host(urlsplit(request.url).hostname or "")
+
+    def _hold_host(self, host: str) -> None:
         assert self._crawler.engine is not None
         slot = self._crawler.engine.downloader.slots.get(host)
         if slot is None or host not in self._slowed_hosts:
@@ -174,7 +176,7 @@ class RobotsMiddleware:
         self._slowed_hosts[host] = delay_s
         if host in downloader.slots:
             downloader.slots[host].concurrency = 1
-            self.hold(Request(origin))
+            self._hold_host(host)
 
 
 def read_robots(status: int, body: bytes) -> RobotsRules:
