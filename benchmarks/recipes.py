@@ -24,7 +24,7 @@ import torch
 
 from anymus.detectors import FaceDetector
 from anymus.files import write_json
-from anymus.params import load_params
+from anymus.params import PRESETS_FOLDER, load_params
 from training.content import load_tools, look
 from training.data import find_pictures
 from training.features import Features, RandomVgg
@@ -32,7 +32,6 @@ from training.loop import train
 from training.metrics import Sampling, kid
 from training.pair import DIRECTIONS, OTHER, chunks, load_pair, read_squares, translate
 
-ROOT = Path(__file__).parent.parent
 BASE = (
     "train.device=cpu",
     "train.batch_size=1",
@@ -101,7 +100,7 @@ def _train_cell(args: argparse.Namespace, recipe: str, seed: int, folder: Path) 
         f"train.log_every_iter={every}",
         *RECIPES[recipe],
     ]
-    params = load_params(ROOT / "anymus" / "presets" / "demo.yaml", overrides).train
+    params = load_params(PRESETS_FOLDER / "demo.yaml", overrides).train
     train(
         params,
         seed=seed,
