@@ -50,6 +50,23 @@ def least_of_each(roots: Indices, *columns: NDArray[np.generic]) -> Indices:
     return least
 
 
+def near_best(
+    roots: Indices, values: NDArray[np.float32], is_in: NDArray[np.bool_], share: float
+) -> NDArray[np.bool_]:
+    """Return which of the members that are in come near the greatest value of their set.
+
+    Args:
+        roots: For each index the smallest of its set (n,).
+        values: More is better (n,).
+        is_in: Which indices take part (n,); at least one of each set.
+        share: Of a greatest value g, those from g - (1 - share) |g| on are near it; 0 to 1.
+    """
+    best = np.full(len(roots), -np.inf, np.float32)
+    np.maximum.at(best, roots[is_in], values[is_in])
+    least = best[roots] - np.float32(1 - share) * np.abs(best[roots])
+    return is_in & (values >= least)
+
+
 def id_columns(ids: NDArray[np.void]) -> tuple[NDArray[np.uint64], ...]:
     """Return SHA-256 ids (n,) of 32 bytes as four columns that sort as they do."""
     words = ids.view(">u8").reshape(-1, 4).astype(np.uint64)
