@@ -11,9 +11,11 @@ from anymus.files import sha256_bytes
 from anymus.images import encode_png
 from anymus.manifest import DOMAINS, Domain, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params
+from chromium import PROGRAM, Page, open_chromium
 from curation.dedupe import dedupe
 from curation.hashes import fingerprint
 from curation.overrides import Override, read_overrides
+from curation.report import report
 from curation.split import split
 
 KINDS = ("plain", "blurred", "copy", "own")
@@ -174,3 +176,66 @@ def test_files_add_up_and_a_missing_folder_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "overrides" / "bad.csv").write_text("name\nx\n")
     with pytest.raises(ParamsError, match="has no column action, id"):
         read_overrides(tmp_path / "overrides")
+
+
+def _click(page: Page, selector: str) -> None:
+    """Click with the mouse what a selector names, scrolled into view."""
+    found = f"document.querySelector({selector!r})"
+    page.run(f"{found}.scrollIntoView({{block: 'center'}})")
+    box = page.run(f"(({{x, y, width, height}}) => [x + width / 2, y + height / 2])"
+                   f"({found}.getBoundingClientRect())")  # fmt: skip
+    for kind in ("mousePressed", "mouseReleased"):
+        place = {"x": box[0], "y": box[1], "button": "left", "clickCount": 1}
+        page.call("Input.dispatchMouseEvent", type=kind, **place)
+
+
+def _decide(page: Page, identity: str, act: str, note: str = "") -> None:
+    _click(page, f'button.tile[data-id="{identity}"]')
+    _click(page, "#note")
+    page.call("Input.insertText", text=note)
+    _click(page, f'#bar button[data-act="{act}"]')
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (apt-get install chromium)")
+def test_what_is_clicked_on_the_report_is_what_the_next_run_does(
+    project: tuple[Params, Path],
+) -> None:
+    params, root = project
+    folders = {name: str(root / name) for name in ("faces", "unique", "dataset")}
+    folders |= {"raw": str(root / "faces"), "detected": str(root / "none")}
+    params = params.model_copy(update={"paths": params.paths.model_copy(update=folders)})
+    rows, _ = _run((params, root))
+    sides = _photo_sides(root)
+    old, kept, moved = (rows[f"http://x/{n}/plain"] for n in (3, 4, 5))
+    other = "train" if sides[str(moved.url)] == "test" else "test"
+    _tell(root, f"{old.id},drop,,decided before", f"{kept.id},move,train,")
+    report(params, root / "report")
+    with open_chromium() as page:
+        page.open((root / "report" / "index.html").as_uri())
+        page.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(root))
+        _decide(page, rows["http://x/0/blurred"].id, "keep")
+        _decide(page, rows["http://x/0/plain"].id, "drop", 'a "mask", no face')
+        _decide(page, moved.id, other)
+        _decide(page, kept.id, "undo")
+        assert page.run("document.getElementById('decided').innerText") == "4 decisions, not saved"
+        _click(page, "#save")
+        page.wait_for("document.getElementById('decided').innerText === '4 decisions'")
+        for _ in range(100):
+            if (root / "overrides.csv").is_file():
+                break
+            page.run("new Promise(done => setTimeout(done, 100))")
+        assert page.failures == []
+        assert [
+            one for one in page.addresses if not one.startswith(("data:", "blob:", "file:"))
+        ] == []
+    (root / "overrides.csv").replace(root / "overrides" / "overrides.csv")
+    decisions = read_overrides(root / "overrides")
+    assert decisions[rows["http://x/0/plain"].id].note == 'a "mask", no face'
+    assert decisions[old.id].note == "decided before"
+    settled, figures = _run((params, root))
+    assert settled["http://x/0/blurred"].is_kept
+    assert {settled[f"http://x/{n}/plain"].reason for n in (0, 3)} == {"dropped"}
+    assert settled["http://x/4/plain"].is_kept
+    assert _photo_sides(root)[str(moved.url)] == other
+    assert (figures["leaks"], figures["unknown_overrides"]) == (0, 0)
