@@ -215,6 +215,9 @@ class QualityLimits(Section):
     max_lettering_share: float = Field(
         ge=0, le=1, description="most of a drawing's crop that lettering covers, 0-1"
     )
+    needs_eyes: bool = Field(
+        description="whether a face is rejected of which the detector did not find both eyes"
+    )
 
 
 class CropParams(Section):

@@ -80,17 +80,21 @@ def measure(
 def find_fault(figures: Mapping[str, float], params: CropParams, domain: Domain) -> str | None:
     """Return the reason why a crop of these figures is rejected, None if it is good.
 
-    A figure that a face does not have (the pose of one without eyes) is no fault.
+    A figure that a face does not have (the pose of one without eyes) is no fault; that it has no
+    eyes is one where `needs_eyes` says so.
     """
     limit = _first_broken(figures, params, domain)
-    return None if limit is None else limit.reason
+    if limit is not None:
+        return limit.reason
+    return "eyes_hidden" if _lacks_eyes(figures, params.of(domain)) else None
 
 
 def describe_fault(figures: Mapping[str, float], params: CropParams, domain: Domain) -> str:
     """Return which figure of a rejected crop breaks which limit; empty if none does."""
     limit = _first_broken(figures, params, domain)
     if limit is None:
-        return ""
+        is_lacking = _lacks_eyes(figures, params.of(domain))
+        return f"both eyes were not found, crop.{domain}.needs_eyes" if is_lacking else ""
     return f"{limit.figure} {figures[limit.figure]:g}, crop.{limit.key} {limit.bound:g}"
 
 
@@ -108,6 +112,10 @@ class _Limit:
         if self.is_least:
             return value < self.bound
         return (abs(value) if self.figure in _SIGNED else value) > self.bound
+
+
+def _lacks_eyes(figures: Mapping[str, float], own: QualityLimits) -> bool:
+    return own.needs_eyes and "eye_share" not in figures
 
 
 def _first_broken(

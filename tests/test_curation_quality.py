@@ -13,7 +13,7 @@ from anymus.images import RgbU8
 from anymus.manifest import Domain, Face
 from anymus.params import Params
 from curation.lettering import lettering_share
-from curation.quality import find_fault, measure
+from curation.quality import describe_fault, find_fault, measure
 
 FRAMING = Framing(size_px=128, face_share=0.55, eye_line=0.46)
 
@@ -125,6 +125,7 @@ GOOD = {
     "contrast": 50.0,
     "saturation": 60.0,
     "roll_deg": 0.0,
+    "eye_share": 0.239,
     "lettering_share": 0.0,
 }
 
@@ -164,6 +165,23 @@ def test_grey_colour_and_lettering_are_limits_one_may_set(params: Params) -> Non
     lettered = GOOD | {"lettering_share": 0.3}
     assert find_fault(lettered, params.crop, "manga") == "lettering"
     assert find_fault(lettered, params.crop, "photo") is None
+
+
+def test_a_face_without_both_eyes_is_rejected_where_eyes_are_asked_for(
+    params: Params, portrait: tuple[RgbU8, Face]
+) -> None:
+    rgb_u8, face = portrait
+    one_eyed = face.model_copy(update={"landmarks": {"left_eye": face.landmarks["left_eye"]}})
+    limits = params.crop.manga.model_copy(update={"needs_eyes": True})
+    asked = params.crop.model_copy(update={"manga": limits})
+    hidden = {name: value for name, value in GOOD.items() if name != "eye_share"}
+    assert "eye_share" not in _figures(rgb_u8, one_eyed)
+    assert find_fault(GOOD, asked, "manga") is None
+    assert find_fault(hidden, asked, "manga") == "eyes_hidden"
+    assert describe_fault(hidden, asked, "manga").endswith("crop.manga.needs_eyes")
+    assert find_fault(hidden | {"contrast": 2.0}, asked, "manga") == "flat"
+    assert find_fault(hidden, params.crop, "manga") is None
+    assert describe_fault(hidden, params.crop, "manga") == ""
 
 
 def _letter(canvas: np.ndarray, rows: int, columns: int) -> np.ndarray:
