@@ -220,6 +220,6 @@ class _Handler(PageHandler):
 def _labelled(face: Face) -> LabelledFace:
     points = face.landmarks
     left, right = points.get("left_eye"), points.get("right_eye")
-    if left is None or right is None or left[0] > right[0]:
+    if left is not None and right is not None and left[0] > right[0]:
         left = right = None
     return LabelledFace(box=head_of_face(face.box), view="front", left_eye=left, right_eye=right)

@@ -19,6 +19,7 @@ from anymus.drawing.manga import draw_bust
 from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.images import encode_png
 from anymus.params import Params
+from chromium import PROGRAM, Page, open_chromium
 from curation.label import LabelDesk, count_labels, open_desk
 from curation.labels import LabelStore, PictureLabels, parse_row, read_labels
 
@@ -220,3 +221,60 @@ def test_the_command_answers_until_ctrl_c(folder: Path, tmp_path: Path) -> None:
         rest = process.stderr.read()
     assert process.returncode == 0
     assert "pictures" in rest
+
+
+def _mouse(page: Page, *points: tuple[float, float]) -> None:
+    """Press the button at the first point of the picture (pixels) and let go at the last."""
+    kinds = ["mousePressed", *["mouseMoved"] * (len(points) - 1), "mouseReleased"]
+    for kind, (x, y) in zip(kinds, [*points, points[-1]], strict=True):
+        place = {"x": page.run(f"{x} * zoom + offset[0]"), "y": page.run(f"{y} * zoom + offset[1]")}
+        held = {"button": "left", "buttons": int(kind != "mouseReleased"), "clickCount": 1}
+        page.call("Input.dispatchMouseEvent", type=kind, **place, **held)
+
+
+def _press(page: Page, key: str) -> None:
+    page.call("Input.dispatchKeyEvent", type="keyDown", key=key)
+    page.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="needs Chromium (apt-get install chromium)")
+def test_faces_are_marked_by_mouse_and_keys_and_one_eye_is_no_less(desk: Desk) -> None:
+    browser, here, store = desk
+    old = {"box": [5, 5, 60, 60], "view": "profile", "left_eye": None, "right_eye": [20, 30]}
+    row = browser.ask("GET", "/api/labels?index=2")[1]["row"] | {"faces": [old]}
+    assert browser.put(2, row)[0] == 200
+    with open_chromium() as page:
+        page.open(f"http://127.0.0.1:{browser.port}/#0")
+        page.wait_for("row && row.file === 'one.png'")
+        _mouse(page, (100, 100), (150, 160), (220, 240))
+        _mouse(page, (190, 150))  # the right eye first: they are put in order
+        _mouse(page, (130, 152))
+        _mouse(page, (20, 20), (40, 50), (80, 90))
+        _mouse(page, (70, 40))
+        _press(page, "Escape")
+        _press(page, "3")
+        _mouse(page, (20, 250), (60, 300), (80, 320))
+        _press(page, "Escape")
+        buttons = "[...document.querySelectorAll('#views button')].map(b => b.textContent)"
+        assert page.run(buttons)[3:] == ["4 partial", "5 tiny", "H negative"]
+        _press(page, "h")
+        _press(page, "Enter")
+        page.wait_for("files[0].is_done && index === 1 && !busy")
+        page.run("nextUndone()")
+        page.wait_for("row && row.file === 'sub/zwei ü.png'")
+        _press(page, "Enter")
+        page.wait_for("files[2].is_done")
+        assert page.failures == []
+    done = store.read()
+    first, second = done["one.png"].faces
+    assert first.box == pytest.approx((100, 100, 120, 140), abs=1)
+    assert first.left_eye == pytest.approx((130, 152), abs=1)
+    assert first.right_eye == pytest.approx((190, 150), abs=1)
+    assert (second.view, second.left_eye) == ("profile", None)
+    assert second.right_eye == pytest.approx((70, 40), abs=1)
+    assert done["one.png"].negatives[0] == pytest.approx((20, 250, 60, 70), abs=1)
+    assert done["sub/zwei ü.png"].faces[0].model_dump() == old | {
+        "box": (5, 5, 60, 60), "right_eye": (20, 30)
+    }  # fmt: skip
+    assert count_labels(here, store).as_metrics()["done"] == 2
