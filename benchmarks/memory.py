@@ -40,6 +40,9 @@ def main() -> None:
         stage, root = options.one
         print(json.dumps(_measure(stage, Path(root), options.held, options.domains)))
         return
+    is_whole = "dedupe" in options.stages and len(options.domains) == 2
+    if {"split", "report"} & set(options.stages) and not is_whole:
+        parser.error("split and report read what dedupe writes of both domains: name it, too")
     print("| stage | faces a domain | CPU s | peak MiB | by the stage | bytes a further face |")
     print("|---|---|---|---|---|---|")
     last: dict[str, tuple[int, float]] = {}
@@ -49,7 +52,9 @@ def main() -> None:
             for stage in options.stages:
                 command = [sys.executable, __file__, "--one", stage, folder]
                 command += ["--held", str(options.held), "--domains", *options.domains]
-                found = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+                found = json.loads(
+                    subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout
+                )
                 own = found["peak_mib"] - found["base_mib"]
                 growth = "-"
                 if stage in last:

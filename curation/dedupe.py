@@ -72,8 +72,8 @@ def dedupe(params: Params, domain: Domain, src: Path, dst: Path) -> DedupeReport
     The best of a group shows both eyes, is surely a face, is not cut by its picture's edge, has
     the most pixels and is the sharpest, in this order (`_RANKING`).
 
-    Rows stream; of each face its hashes, its place and its merits are held, 244 bytes, and while
-    they are compared some 520 (`benchmarks/hashes.py`). A face that `overrides` keeps is kept
+    Rows stream; of each face its hashes, its place and its merits are held, 242 bytes, and while
+    they are compared some 530 (`benchmarks/hashes.py`). A face that `overrides` keeps is kept
     beside the best of its group, a face that they drop is rejected, whatever else it is.
 
     Args:
