@@ -180,7 +180,7 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
     from scrapy.crawler import CrawlerProcess
     from scrapy.pipelines.files import FilesPipeline
 
-    from scrapers.settings import UNUSED_EXTENSIONS, UNUSED_SPIDER_MIDDLEWARES
+    from scrapers.settings import DOWNLOADER_MIDDLEWARES, EXTENSIONS, SPIDER_MIDDLEWARES
 
     folder.mkdir()
     pipeline = _checking(FilesPipeline, folder) if is_checked else FilesPipeline
@@ -209,15 +209,12 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
         "CONCURRENT_REQUESTS_PER_DOMAIN": CONCURRENCY,
         "CONCURRENT_REQUESTS": CONCURRENCY + 3,
         "AUTOTHROTTLE_ENABLED": False,
-        "EXTENSIONS": dict.fromkeys(UNUSED_EXTENSIONS),
-        "SPIDER_MIDDLEWARES": dict.fromkeys(UNUSED_SPIDER_MIDDLEWARES),
-        "DOWNLOADER_MIDDLEWARES": {
-            "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-            "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
-            "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-            "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
-            "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
-            "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+        "EXTENSIONS_BASE": EXTENSIONS,
+        "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
+        "DOWNLOADER_MIDDLEWARES_BASE": {
+            **DOWNLOADER_MIDDLEWARES,
+            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
+            "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
         },
         "DOWNLOAD_TIMEOUT": 60,
         "DOWNLOAD_MAXSIZE": 33_554_432,

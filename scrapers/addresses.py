@@ -1,6 +1,7 @@
 """Which addresses a crawl may connect to: public ones, and only those of its recipe's hosts."""
 
 import ipaddress
+import socket
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -8,11 +9,6 @@ from urllib.parse import urlsplit
 
 from scrapy import Request
 from scrapy.crawler import Crawler
-from scrapy.exceptions import CannotResolveHostError
-from scrapy.resolver import CachingThreadedResolver
-from twisted.internet.base import ReactorBase
-from twisted.internet.defer import Deferred
-from twisted.internet.error import DNSLookupError
 
 from .page_cache import IS_RULE_KEY
 from .refusals import RefusedRequestError
@@ -21,33 +17,23 @@ from .sites import Recipe
 _HOSTS = 1024
 
 
-class PublicAddressResolver(CachingThreadedResolver):
-    """The resolver of every connection: it gives no address that a crawl must not dial.
+def open_socket(address_info: tuple[Any, ...], *, is_demo: bool) -> socket.socket:
+    """Return the socket of a connection to an address that was found for a host.
 
-    Literals, odd spellings such as 0x7f.1, redirects and names that change their address all pass
-    here, and the address checked is the address dialled. IPv4 only.
+    Every connection of a crawl is made with it: literals, odd spellings such as 0x7f.1, redirects
+    and names that change their address all pass here.
+
+    Args:
+        address_info: As of `socket.getaddrinfo`.
+        is_demo: Whether it is a crawl of this machine's own demo site.
+
+    Raises:
+        RefusedRequestError: A crawl must not dial it: `private_address`.
     """
-
-    is_demo = False
-    refused_hosts: set[str] = set()  # noqa: RUF012 - one resolver a process, shared on purpose
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler, reactor: ReactorBase) -> "PublicAddressResolver":
-        """Return the resolver of a crawl process."""
-        resolver: PublicAddressResolver = super().from_crawler(crawler, reactor)
-        return resolver
-
-    def getHostByName(  # noqa: N802 - Twisted's name
-        self, name: str, timeout: Any = ()
-    ) -> "Deferred[str]":
-        """Return the address of a host, or fail if it is not one for this crawl."""
-        return super().getHostByName(name, timeout).addCallback(self._check, name)
-
-    def _check(self, address: str, name: str) -> str:
-        if not may_dial(address, is_demo=self.is_demo):
-            self.refused_hosts.add(name)
-            raise DNSLookupError(f"{name}: address {address} is not public")
-        return address
+    family, kind, protocol, _, address = address_info
+    if not may_dial(address[0], is_demo=is_demo):
+        raise RefusedRequestError("private_address")
+    return socket.socket(family, kind, protocol)
 
 
 @lru_cache(_HOSTS)
@@ -95,21 +81,6 @@ def find_refusal(recipe: Recipe, url: str, *, is_rule: bool = False) -> str | No
     if not is_rule and not _is_on_site(host, recipe.allowed_domains):
         return "off_site"
     return None
-
-
-class RefusedHostMiddleware:
-    """Turns a host that the resolver refused into a refusal, before anything tries again."""
-
-    def process_exception(self, request: Request, exception: Exception) -> None:
-        """Leave other failures as they are.
-
-        Raises:
-            RefusedRequestError: The host's address is not one for this crawl.
-        """
-        host = urlsplit(request.url).hostname
-        is_refused = host in PublicAddressResolver.refused_hosts
-        if is_refused and isinstance(exception, CannotResolveHostError):
-            raise RefusedRequestError("private_address")
 
 
 @lru_cache(_HOSTS)

@@ -11,13 +11,10 @@ import sys
 import threading
 import traceback
 
-# Before the reactor runs: on its deep stack this import takes five times as long.
-import scrapy.core.downloader.handlers.http11  # noqa: F401
 from scrapy import signals
 from scrapy.crawler import AsyncCrawlerProcess, Crawler
 from twisted.python.failure import Failure
 
-from .addresses import PublicAddressResolver
 from .job import CrawlJob, CrawlOutcome, Ending, send
 from .settings import build_settings
 from .spiders.api import ApiSpider
@@ -42,7 +39,6 @@ def main() -> None:
 
 def run_crawl(job: CrawlJob) -> CrawlOutcome:
     """Crawl one recipe into the job's state and return how it ended. Runs once a process."""
-    PublicAddressResolver.is_demo = job.recipe.is_demo
     process = AsyncCrawlerProcess(build_settings(job))
     logging.getLogger("scrapy").setLevel(logging.ERROR)  # LOG_LEVEL alone makes all records first
     crawler = process.create_crawler(_SPIDERS[job.recipe.kind])

@@ -7,43 +7,37 @@ from .state import PAGES_NAME
 
 MAX_REDIRECTS = 5
 MIN_DELAY_S = 1.0
-# Left out, and not only switched off: what is switched off is imported all the same, and a control
-# port, a proxy (the resolver would check the proxy's address) or cookies are none of a crawl's.
-UNUSED_EXTENSIONS = (
-    "scrapy.extensions.logcount.LogCount",
-    "scrapy.extensions.telnet.TelnetConsole",
-    "scrapy.extensions.memusage.MemoryUsage",
-    "scrapy.extensions.memdebug.MemoryDebugger",
-    "scrapy.extensions.feedexport.FeedExporter",
-    "scrapy.extensions.logstats.LogStats",
-    "scrapy.extensions.spiderstate.SpiderState",
-    "scrapy.extensions.remote_control.RemoteControl",
-)
-UNUSED_MIDDLEWARES = (
-    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware",
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware",
-    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware",
-    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware",
-    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware",
-    "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware",
-    "scrapy.downloadermiddlewares.stats.DownloaderStats",
-)
-# All that a callback gives would pass through each of them.
-UNUSED_SPIDER_MIDDLEWARES = (
-    "scrapy.spidermiddlewares.start.StartSpiderMiddleware",
-    "scrapy.spidermiddlewares.referer.RefererMiddleware",  # the spider's own
-    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware",
-    "scrapy.spidermiddlewares.depth.DepthMiddleware",
-    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware",
-)
-_MIDDLEWARES: dict[str, int | None] = {
-    **dict.fromkeys(UNUSED_MIDDLEWARES),
+_HEADERS = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Accept-Language": "en",
+}
+# Named one by one, in place of Scrapy's own lists: what is only switched off there is imported all
+# the same, and a control port, a proxy (its address would be checked) or cookies are none of ours.
+EXTENSIONS = {
+    "scrapy.extensions.corestats.CoreStats": 0,
+    "scrapy.extensions.closespider.CloseSpider": 0,
+    "scrapy.extensions.throttle.AutoThrottle": 0,
+}
+# All that a callback gives would pass through each more of them.
+SPIDER_MIDDLEWARES = {"scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 600,
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 900,
+}
+# Scrapy's list without what Twisted's client raises, which is not there.
+_PASSING = (
+    "CannotResolveHostError", "DownloadConnectionRefusedError", "DownloadFailedError",
+    "DownloadTimeoutError", "ResponseDataLossError",
+)  # fmt: skip
+_OWN_MIDDLEWARES = {
     "scrapers.addresses.AddressMiddleware": 50,
     "scrapers.middlewares.BlocklistMiddleware": 55,
     "scrapers.middlewares.OptOutMiddleware": 60,
     "scrapers.robots.RobotsMiddleware": 100,
-    "scrapers.addresses.RefusedHostMiddleware": 560,  # sees a failure before the retry
-    "scrapers.middlewares.BackOffMiddleware": 570,  # and so does this
+    "scrapers.middlewares.BackOffMiddleware": 570,  # sees an answer before the retry
     "scrapers.middlewares.BudgetMiddleware": 880,  # what comes from the cache is free
 }
 
@@ -51,7 +45,7 @@ _MIDDLEWARES: dict[str, int | None] = {
 def build_settings(job: CrawlJob) -> dict[str, object]:
     """Return the Scrapy settings of one job."""
     return {
-        "USER_AGENT": job.user_agent,
+        "DEFAULT_REQUEST_HEADERS": {**_HEADERS, "User-Agent": job.user_agent},
         **_pace(job),
         **_limits(job),
         **_guards(),
@@ -95,14 +89,14 @@ def _pages_name(job: CrawlJob) -> str:
     return f"pages-{job.sharing.machine}.sqlite" if job.sharing else PAGES_NAME
 
 
-def _middlewares(job: CrawlJob) -> dict[str, int | None]:
+def _middlewares(job: CrawlJob) -> dict[str, int]:
     added = {}
     if job.is_dry:
         added["scrapers.middlewares.DryRunMiddleware"] = 120
     if job.sharing:
         added["scrapers.scheduler.TriesMiddleware"] = 10
         added["scrapers.pace.SharedPaceMiddleware"] = 950  # what comes from the cache waits not
-    return _MIDDLEWARES | added
+    return _OWN_MIDDLEWARES | added
 
 
 def _limits(job: CrawlJob) -> dict[str, object]:
@@ -111,6 +105,7 @@ def _limits(job: CrawlJob) -> dict[str, object]:
         "DOWNLOAD_MAXSIZE": job.limits.max_picture_bytes,
         "DOWNLOAD_WARNSIZE": 0,
         "RETRY_TIMES": job.limits.retries,
+        "RETRY_EXCEPTIONS": [OSError, *(f"scrapy.exceptions.{name}" for name in _PASSING)],
         "REDIRECT_MAX_TIMES": MAX_REDIRECTS,
         "CLOSESPIDER_TIMEOUT": job.limits.max_seconds,
     }
@@ -118,10 +113,11 @@ def _limits(job: CrawlJob) -> dict[str, object]:
 
 def _guards() -> dict[str, object]:
     return {
-        "DOWNLOAD_HANDLERS": {"file": None, "data": None, "ftp": None, "s3": None},
-        "DOWNLOAD_VERIFY_CERTIFICATES": True,
-        "TWISTED_DNS_RESOLVER": "scrapers.addresses.PublicAddressResolver",
-        "EXTENSIONS": dict.fromkeys(UNUSED_EXTENSIONS),
+        "DOWNLOAD_HANDLERS": {
+            **dict.fromkeys(("file", "data", "ftp", "s3")),
+            **dict.fromkeys(("http", "https"), "scrapers.downloads.PublicDownloadHandler"),
+        },
+        "TWISTED_REACTOR_ENABLED": False,  # asyncio's own loop
         "LOG_LEVEL": "ERROR",
         "STATS_DUMP": False,
     }
@@ -129,12 +125,14 @@ def _guards() -> dict[str, object]:
 
 def _components() -> dict[str, object]:
     return {
+        "EXTENSIONS_BASE": EXTENSIONS,
+        "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
+        "DOWNLOADER_MIDDLEWARES_BASE": DOWNLOADER_MIDDLEWARES,
         # Every request is new to the spider's own list; a filter below it would drop silently
         # what a redirect leads to.
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the pages
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "WARN_ON_GENERATOR_RETURN_VALUE": False,  # it reads each callback's source again and again
         "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
-        "SPIDER_MIDDLEWARES": dict.fromkeys(UNUSED_SPIDER_MIDDLEWARES),
         "ITEM_PIPELINES": {"scrapers.pipelines.StorePipeline": 100},
     }

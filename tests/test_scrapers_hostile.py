@@ -100,18 +100,19 @@ STUB_DNS = """
 import socket, sys
 answers = {answers!r}
 
-def answer(name):
+def answer(name, port, *rest, **options):
     with open({log!r}, "a") as log:
         log.write(f"asked {{name}}\\n")
     given = answers.get(name, [name])
-    return given.pop(0) if len(given) > 1 else given[0]
+    address = given.pop(0) if len(given) > 1 else given[0]
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
 def note(event, arguments):
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         with open({log!r}, "a") as log:
             log.write(f"dialled {{arguments[1][0]}}\\n")
 
-socket.gethostbyname = answer
+socket.getaddrinfo = answer
 sys.addaudithook(note)
 """
 
