@@ -133,6 +133,6 @@ def _components() -> dict[str, object]:
         "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",  # in the order of the pages
         "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
         "WARN_ON_GENERATOR_RETURN_VALUE": False,  # it reads each callback's source again and again
-        "CONCURRENT_ITEMS": 1,  # in their order: the last says that all are recorded
-        "ITEM_PIPELINES": {"scrapers.pipelines.StorePipeline": 100},
+        "CONCURRENT_ITEMS": 1,  # in their order: the last says that its request is done
+        "ITEM_PIPELINES": {"scrapers.pipelines.DonePipeline": 100},
     }

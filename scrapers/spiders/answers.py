@@ -72,12 +72,15 @@ class Done:
     token: str
 
 
-def tells_when_done(parse: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
-    """Return a callback that says at its end that its request, if it has a token, is done."""
+def recorded(parse: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """Return a callback whose answers are recorded as they come; its requests go on to Scrapy.
+
+    At its end it says that its request, if that has a token, is done.
+    """
 
     @wraps(parse)
     def told(spider: Any, result: Any, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        yield from parse(spider, result, *args, **kwargs)
+        yield from spider.record_answers(parse(spider, result, *args, **kwargs))
         token = result.request.meta.get(IN_HAND_KEY)
         if token is not None:
             yield Done(token)

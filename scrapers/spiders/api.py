@@ -9,7 +9,7 @@ import jmespath
 from scrapy.http import Response
 
 from ..sites import Api, Recipe
-from .answers import Found, tells_when_done
+from .answers import Found, recorded
 from .reading import Fields
 from .source import SourceSpider
 
@@ -19,7 +19,7 @@ class ApiSpider(SourceSpider):
 
     name = "api"
 
-    @tells_when_done
+    @recorded
     def parse_page(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield requests for the pictures and the next page of a JSON page."""
         assert self.recipe.api is not None

@@ -7,7 +7,7 @@ from scrapy import Request
 from scrapy.http import Response, TextResponse
 
 from ..opt_outs import find_opt_out_in_page
-from .answers import Answer, Found, tells_when_done
+from .answers import Answer, Found, recorded
 from .reading import Node, read_fields, read_page
 from .source import IS_COUNTED_KEY, ITEM_PRIORITY, SourceSpider
 
@@ -17,7 +17,7 @@ class GallerySpider(SourceSpider):
 
     name = "gallery"
 
-    @tells_when_done
+    @recorded
     def parse_page(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield requests for the pictures, item pages and next page of a gallery page."""
         refusal = self._open(response, found)
@@ -39,7 +39,7 @@ class GallerySpider(SourceSpider):
         if url is not None and self.may_follow(url):
             yield self.ask_page(url, response.url)
 
-    @tells_when_done
+    @recorded
     def parse_item(self, response: Response, found: Found) -> Iterator[Any]:
         """Yield the request for the picture that an item's own page shows."""
         refusal = self._open(response, found)

@@ -19,7 +19,7 @@ class ListSpider(SourceSpider):
         return {}
 
     async def start(self) -> AsyncIterator[Any]:
-        """Yield the pictures' requests and answers."""
+        """Yield the pictures' requests, and record what is known of the others."""
         if self.tally.add("lists") == 1:
             self.count_page()  # the list itself
         for index, line in enumerate(read_urls(Path(str(self.recipe.list)))):
@@ -33,5 +33,5 @@ class ListSpider(SourceSpider):
                 licence_url=line.licence_url,
                 group=line.group,
             )
-            for outcome in self.ask_picture(url, found):
-                yield outcome
+            for request in self.record_answers(self.ask_picture(url, found)):
+                yield request

@@ -5,7 +5,7 @@ from there without a request.
 """
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from ..recorder import Recorder
 from ..shared import SharedCrawl, connect
 from ..state import STORE_NAME, Entry, is_whole, read_known
 from ..tally import Tally
-from .answers import Answer, Found, find_reason, is_lasting, tells_when_done
+from .answers import Answer, Found, find_reason, is_lasting, recorded
 from .reading import Fields
 
 MAX_URL_LENGTH = 2083
@@ -55,6 +55,9 @@ class SourceSpider(Spider):
         self.recipe = job.recipe
         self.pages = 0
         self.fetched = 0
+        self._kept = 0
+        self._rejected = 0
+        self._size_bytes = 0
         self.mismatch: str | None = None
         sharing = job.sharing
         self.shared = (
@@ -64,7 +67,6 @@ class SourceSpider(Spider):
         self.tally: Tally | SharedCrawl = self.shared or Tally()
         self.blocklist = load_blocklist(Path(job.blocklist or ""))
         self.recorder = Recorder(job, self.blocklist, sharing.worker if sharing else None)
-        self.progress = lambda: CrawlProgress(pages=0, pictures=0, rejected=0)
         self._known = read_known(Path(job.folder))
         self._store = Path(job.folder) / STORE_NAME
         self._seen: set[str] = set()
@@ -79,7 +81,7 @@ class SourceSpider(Spider):
         """Yield requests for what a page shows; each kind of source has its own."""
         raise NotImplementedError
 
-    @tells_when_done
+    @recorded
     def parse_picture(self, response: Response, found: Found) -> Iterator[Answer]:
         """Yield the picture's bytes, or what is known of it when it has not changed."""
         self._waiting.pop(found.url, None)
@@ -95,7 +97,7 @@ class SourceSpider(Spider):
         now = DEMO_FETCHED_AT if self.recipe.is_demo else _now()
         yield Answer(found, response.url, body=response.body, fetched_at=now, headers=headers)
 
-    @tells_when_done
+    @recorded
     def fail(self, failure: Failure) -> Iterator[Answer]:
         """Yield why a page or a picture was refused or could not be had.
 
@@ -112,6 +114,28 @@ class SourceSpider(Spider):
         found: Found = failure.request.cb_kwargs["found"]  # type: ignore[attr-defined]
         self.tally.note("start_failure", f"{find_reason(failure)} {found.url}")
         yield from self.fail(failure)
+
+    def record_answers(self, outcomes: Iterable[Any]) -> Iterator[Any]:
+        """Record the answers among what a callback gives, in their order, and yield the rest.
+
+        Raises:
+            OSError: An answer could not be recorded: the disk is full.
+        """
+        for outcome in outcomes:
+            if isinstance(outcome, Answer):
+                self._record(outcome)
+            else:
+                yield outcome
+
+    def progress(self) -> CrawlProgress:
+        """Return how far the crawl is."""
+        return CrawlProgress(
+            pages=self.pages,
+            pictures=self._kept,
+            rejected=self._rejected,
+            size_bytes=self._size_bytes,
+            waiting=self.tally.waiting(),
+        )
 
     def give_up(self) -> Iterator[Answer]:
         """Yield an answer for each picture that was asked for and never came.
@@ -241,6 +265,13 @@ class SourceSpider(Spider):
         self.tally.add("checks_of_fields", -self.tally.count("checks_of_fields"))
         self.mismatch = f"{self.job.public_url(url)}: {key} {selector!r} finds nothing"
         raise CloseSpider("mismatch")
+
+    def _record(self, answer: Answer) -> None:
+        row = self.recorder.record(answer)
+        self.tally.add("kept", int(row.is_kept))
+        self._kept += row.is_kept
+        self._rejected += not row.is_kept
+        self._size_bytes += (row.size_bytes or 0) if row.is_kept else 0
 
     def _find_refusal(self, found: Found) -> str | None:
         is_blocked = self.blocklist.blocks_url(found.url) or (
