@@ -215,12 +215,13 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
             **DOWNLOADER_MIDDLEWARES,
             "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
             "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
+            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
         },
         "DOWNLOAD_TIMEOUT": 60,
         "DOWNLOAD_MAXSIZE": 33_554_432,
         "RETRY_TIMES": 2,
         "LOG_LEVEL": "ERROR",
-        "STATS_DUMP": False,
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
     }
     process = CrawlerProcess(settings)
     process.crawl(Gallery)

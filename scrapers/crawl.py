@@ -45,7 +45,6 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
     fault, progress = _Fault(crawler), _Progress(crawler)
     task = process.crawl(crawler, job=job)
     process.start()
-    del progress  # signals hold their receivers weakly: until here it had to live
     spider = crawler.spider
     error = None if task.cancelled() or not task.done() else task.exception()
     if error is not None or not isinstance(spider, SourceSpider):
@@ -55,7 +54,7 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
             spider.recorder.record(answer)
     reason, _, url = (spider.tally.read("start_failure") or "").partition(" ")
     return CrawlOutcome(
-        ending=_name_ending(crawler, spider, fault.text),
+        ending=_name_ending(progress.finish_reason, spider, fault.text),
         detail=fault.text or spider.mismatch or "",
         pages=spider.tally.count("pages"),
         fetched=spider.fetched,
@@ -65,9 +64,10 @@ def run_crawl(job: CrawlJob) -> CrawlOutcome:
 
 
 class _Progress:
-    """Says how far the crawl is, twice a second while it runs."""
+    """Says how far the crawl is, twice a second while it runs, and knows why it ended."""
 
     def __init__(self, crawler: Crawler) -> None:
+        self.finish_reason: str | None = None
         self._crawler = crawler
         self._task: asyncio.Task[None] | None = None
         crawler.signals.connect(self._start, signals.spider_opened)
@@ -76,7 +76,8 @@ class _Progress:
     def _start(self) -> None:
         self._task = asyncio.ensure_future(self._run())
 
-    def _stop(self) -> None:
+    def _stop(self, reason: str) -> None:
+        self.finish_reason = reason
         if self._task is not None:
             self._task.cancel()
         send("progress", self._crawler.spider.progress())  # type: ignore[union-attr]
@@ -106,9 +107,7 @@ class _Fault:
         self._closing = asyncio.ensure_future(closing)
 
 
-def _name_ending(crawler: Crawler, spider: SourceSpider, fault: str | None) -> Ending:
-    assert crawler.stats is not None
-    reason = crawler.stats.get_value("finish_reason")
+def _name_ending(reason: str | None, spider: SourceSpider, fault: str | None) -> Ending:
     if fault:
         return "failed"
     if spider.mismatch:

@@ -40,7 +40,12 @@ from yarl import URL
 from .addresses import open_socket
 
 _MAX_HEADER_BYTES = 65_536
-_OWN_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")  # Scrapy gives them
+_OWN_HEADERS = (
+    "Accept",
+    "Accept-Encoding",
+    "Content-Type",
+    "User-Agent",
+)  # as the crawl gives them, or none
 # The first kind that fits names a failure.
 _FAILURES: tuple[tuple[type[Exception], type[Exception]], ...] = (
     (TimeoutError, DownloadTimeoutError),
@@ -74,6 +79,7 @@ class PublicDownloadHandler(BaseDownloadHandler):
             timeout=ClientTimeout(total=crawler.settings.getfloat("DOWNLOAD_TIMEOUT")),
             cookie_jar=DummyCookieJar(),
             auto_decompress=False,
+            headers=crawler.settings.getdict("DEFAULT_REQUEST_HEADERS"),
             skip_auto_headers=_OWN_HEADERS,
             max_line_size=_MAX_HEADER_BYTES,
             max_field_size=_MAX_HEADER_BYTES,

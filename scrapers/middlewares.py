@@ -13,6 +13,7 @@ from typing import Any
 
 from scrapy import Request, signals
 from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
 from scrapy.http import Response
 
 from anymus.blocklist import REASON
@@ -54,8 +55,15 @@ class BlocklistMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "BlocklistMiddleware":
-        """Return the middleware of a crawl."""
-        return cls(crawler)
+        """Return the middleware of a crawl.
+
+        Raises:
+            NotConfigured: Nothing is blocked.
+        """
+        middleware = cls(crawler)
+        if not middleware._spider.blocklist.entries:
+            raise NotConfigured
+        return middleware
 
     def process_request(self, request: Request) -> None:
         """Let the request pass.
@@ -63,8 +71,7 @@ class BlocklistMiddleware:
         Raises:
             RefusedRequestError: Its URL is blocked.
         """
-        blocklist = self._spider.blocklist
-        if blocklist.entries and blocklist.blocks_url(self._spider.job.public_url(request.url)):
+        if self._spider.blocklist.blocks_url(self._spider.job.public_url(request.url)):
             raise RefusedRequestError(REASON)
 
 

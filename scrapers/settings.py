@@ -14,14 +14,12 @@ _HEADERS = {
 # Named one by one, in place of Scrapy's own lists: what is only switched off there is imported all
 # the same, and a control port, a proxy (its address would be checked) or cookies are none of ours.
 EXTENSIONS = {
-    "scrapy.extensions.corestats.CoreStats": 0,
     "scrapy.extensions.closespider.CloseSpider": 0,
     "scrapy.extensions.throttle.AutoThrottle": 0,
 }
 # All that a callback gives would pass through each more of them.
 SPIDER_MIDDLEWARES = {"scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}
 DOWNLOADER_MIDDLEWARES = {
-    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
     "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
     "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
     "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 600,
@@ -119,7 +117,7 @@ def _guards() -> dict[str, object]:
         },
         "TWISTED_REACTOR_ENABLED": False,  # asyncio's own loop
         "LOG_LEVEL": "ERROR",
-        "STATS_DUMP": False,
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
     }
 
 

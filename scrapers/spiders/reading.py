@@ -1,14 +1,17 @@
 """Reading pages: from HTML and a recipe's selectors to plain fields.
 
-Tidy pages are read with Scrapy's own selectors, untidy ones with BeautifulSoup: where tags were
+Tidy pages are read as Scrapy reads them, untidy ones with BeautifulSoup: where tags were
 left open, a parser finds items inside items, and a field belongs to the innermost one.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
 
+from lxml.etree import XPath
 from parsel import Selector
+from parsel.csstranslator import HTMLTranslator
 
 from ..sites import PictureSelectors, Recipe, split_selector
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from bs4 import Tag
 
 Fields = dict[str, str | None]
+_text_of = XPath("string()")
 
 
 class Node(Protocol):
@@ -34,20 +38,20 @@ class Node(Protocol):
 class TidyNode:
     """A node of a page whose tags are closed."""
 
-    selector: Selector
+    element: Any
 
     def find(self, selector: str) -> str | None:
         """Return the first match's attribute or its text, or None."""
         css, attribute = split_selector(selector)
-        for match in self.selector.css(css):
-            value = match.attrib.get(attribute) if attribute else match.xpath("string(.)").get()
+        for match in _compile(css)(self.element):
+            value = match.get(attribute) if attribute else _text_of(match)
             if value and value.strip():
                 return _clean(value)
         return None
 
     def split(self, css: str) -> list[Node]:
         """Return the elements that a selector finds."""
-        return [TidyNode(match) for match in self.selector.css(css)]
+        return [TidyNode(match) for match in _compile(css)(self.element)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +95,17 @@ def read_page(html: str, recipe: Recipe) -> Node:
         from bs4 import BeautifulSoup
 
         return UntidyNode(BeautifulSoup(html, "lxml"))
-    return TidyNode(Selector(text=html))
+    return TidyNode(Selector(text=html).root)
 
 
 def read_fields(node: Node, selectors: PictureSelectors) -> Fields:
     """Return what the picture selectors find in an item or on its page."""
     return {name: node.find(selector) for name, selector in selectors.named}
+
+
+@lru_cache
+def _compile(css: str) -> XPath:
+    return XPath(HTMLTranslator().css_to_xpath(css))
 
 
 def _texts_outside(tag: "Tag", item_ids: frozenset[int]) -> Iterator[str]:
