@@ -1,10 +1,11 @@
-"""The crawl process: `python -m scrapers.crawl` reads a job on stdin, writes its outcome to stdout.
+"""The crawl process: `main` reads a job on stdin and writes its outcome to stdout.
 
-Twisted's reactor runs once a process, so every crawl has a process of its own. It ends at once when
-the process that started it is gone: its stdin closes.
+Every crawl has a process of its own, so that whatever becomes of it ends in one clear line. It ends
+at once when the process that started it is gone: its stdin closes.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import sys
@@ -32,6 +33,8 @@ _PROGRESS_EVERY_S = 0.5
 
 def main() -> None:
     """Run the job on stdin and write its outcome as the last line of stdout."""
+    gc.freeze()
+    gc.enable()
     job = CrawlJob.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     send("outcome", run_crawl(job))
@@ -120,7 +123,3 @@ def _name_ending(reason: str | None, spider: SourceSpider, fault: str | None) ->
 def _end_with_parent() -> None:
     sys.stdin.read()
     os._exit(1)
-
-
-if __name__ == "__main__":
-    main()

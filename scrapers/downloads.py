@@ -38,6 +38,7 @@ from scrapy.responsetypes import responsetypes
 from yarl import URL
 
 from .addresses import open_socket
+from .page_cache import IS_PICTURE_KEY
 
 _MAX_HEADER_BYTES = 65_536
 _OWN_HEADERS = (
@@ -107,9 +108,13 @@ class PublicDownloadHandler(BaseDownloadHandler):
         except (TimeoutError, ClientError, ValueError) as error:
             kinds = (ours for theirs, ours in _FAILURES if isinstance(error, theirs))
             raise next(kinds, DownloadFailedError)(f"{url}: {error!r}") from error
-        headers = Headers(answer.raw_headers)
-        kind = responsetypes.from_args(headers=headers, url=url, body=body)
-        return kind(url=url, status=answer.status, headers=headers, body=body)
+        kind: type[Response] = Response  # of a picture: its bytes alone will say what it is
+        if IS_PICTURE_KEY not in request.meta:
+            headers = Headers(answer.raw_headers)
+            kind = responsetypes.from_args(headers=headers, url=url, body=body)
+        response = kind(url, status=answer.status, body=body)
+        response.headers.update(answer.raw_headers)
+        return response
 
     async def close(self) -> None:
         """Close all connections."""
