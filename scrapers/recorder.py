@@ -53,7 +53,9 @@ class Recorder:
             return row.reject("blocked")
         try:
             facts = check_picture(answer.body, self._job.limits, WEB_FORMATS)
-            sha256, file = store_picture(answer.body, facts, self._store, self._blocklist)
+            sha256, file = store_picture(
+                answer.body, facts, self._store, self._blocklist, is_flat=True
+            )
         except ImageError as error:
             size_bytes = {"size_bytes": len(answer.body)}
             return row.reject(error.reason).model_copy(update=size_bytes)

@@ -13,6 +13,7 @@ from anymus.params import Params
 from anymus.shards import PictureStore, choose_shards
 
 from .page import write_page
+from .state import stored_path
 
 # Reasons that are a choice of ours or of the owner, and no sign of a broken site or folder.
 CHOSEN_REASONS = frozenset(
@@ -115,7 +116,7 @@ def finish(  # noqa: PLR0913 - the facts of one report
 
     Args:
         rows: All rows, as they came.
-        store: Where the kept rows' files lie; it is left as it is unless it is `folder` itself.
+        store: A crawl's store of the kept rows' files, which is left as it is, or `folder` itself.
         folder: The folder to fill.
         dst: What the folder will be called.
         site: The source's name.
@@ -161,12 +162,13 @@ def _place(kept: list[ImageRecord], store: Path, folder: Path, shards: int) -> l
     if not shards and store == folder:
         return kept
     if not shards:
-        _link(store, folder, [str(row.file) for row in kept])
+        _link(store, folder, kept)
         return kept
     packed = []
     with PictureStore(folder, shards) as pictures:
         for row in sorted(kept, key=lambda row: row.id):
-            file = pictures.take(row.id, store / str(row.file))
+            source = folder / str(row.file) if store == folder else stored_path(store, row)
+            file = pictures.take(row.id, source)
             packed.append(row.model_copy(update={"file": file}))
     if store == folder:
         for part in {str(row.file).split("/")[0] for row in kept}:
@@ -174,11 +176,11 @@ def _place(kept: list[ImageRecord], store: Path, folder: Path, shards: int) -> l
     return packed
 
 
-def _link(store: Path, folder: Path, files: list[str]) -> None:
-    for part in sorted({file.rpartition("/")[0] for file in files}):
+def _link(store: Path, folder: Path, rows: list[ImageRecord]) -> None:
+    for part in sorted({str(row.file).rpartition("/")[0] for row in rows}):
         (folder / part).mkdir(parents=True, exist_ok=True)
-    for file in files:
-        link_file(store / file, folder / file)
+    for row in rows:
+        link_file(stored_path(store, row), folder / str(row.file))
 
 
 def _require_share(site: str, kept: int, rejected: dict[str, int], max_share: float) -> None:

@@ -42,11 +42,18 @@ def check_picture(
 
 
 def store_picture(
-    content: bytes, facts: ImageFacts, folder: Path, blocklist: Blocklist
+    content: bytes, facts: ImageFacts, folder: Path, blocklist: Blocklist, *, is_flat: bool = False
 ) -> tuple[str, str]:
     """Store bytes under their content name and return their SHA-256 and the file's path.
 
     A file that is already there is trusted only if it holds these bytes.
+
+    Args:
+        content: The encoded bytes.
+        facts: What they are.
+        folder: Where to store them.
+        blocklist: What must not be stored.
+        is_flat: The file lies in the folder itself, and the path is what it is to be elsewhere.
 
     Raises:
         ImageError: The picture is blocked, by its bytes or by what it shows.
@@ -58,7 +65,7 @@ def store_picture(
     ):
         raise ImageError("blocked", reason=REASON)
     file = content_path(sha256, facts.suffix)
-    path = folder / file
+    path = folder / (file.name if is_flat else file)
     if not (path.is_file() and sha256_file(path) == sha256):
         write_bytes(path, content)
     return sha256, file.as_posix()

@@ -195,6 +195,24 @@ def test_a_half_file_under_the_right_name_is_fetched_again(
     check_collection(tmp_path / "raw", hostile, paths)
 
 
+def test_a_store_of_an_older_version_is_taken_over(
+    hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
+) -> None:
+    paths = build_galleries(hostile, 1, 3)
+    crawl("/p0")
+    store = tmp_path / ".raw.crawl/store"
+    for path in list(store.iterdir()):
+        folder = store / path.name[:2] / path.name[2:4]
+        folder.mkdir(parents=True)
+        path.rename(folder / path.name)
+    hostile.asked.clear()
+
+    crawl("/p0")
+
+    assert hostile.asked == []
+    check_collection(tmp_path / "raw", hostile, paths)
+
+
 def test_a_full_disk_stops_the_crawl_and_the_next_run_completes(
     hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path,
     full_disk: Callable[[], object],
