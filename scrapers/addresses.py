@@ -76,7 +76,8 @@ def find_refusal(recipe: Recipe, url: str, *, is_rule: bool = False) -> str | No
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme not in ("http", "https") or not host:
         return "scheme"
-    if _is_literal(host) and not may_dial(host, is_demo=recipe.is_demo):
+    address = _read_literal(host)
+    if address is not None and not may_dial(address, is_demo=recipe.is_demo):
         return "private_address"
     if not is_rule and not _is_on_site(host, recipe.allowed_domains):
         return "off_site"
@@ -84,12 +85,16 @@ def find_refusal(recipe: Recipe, url: str, *, is_rule: bool = False) -> str | No
 
 
 @lru_cache(_HOSTS)
-def _is_literal(host: str) -> bool:
+def _read_literal(host: str) -> str | None:
+    """Return the address that a host is, spelt as the C library reads it, or None for a name."""
     try:
-        ipaddress.ip_address(host)
+        return str(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return True
+        pass
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):
+        return None
 
 
 def _is_on_site(host: str, allowed_domains: Iterable[str]) -> bool:

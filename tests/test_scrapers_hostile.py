@@ -406,12 +406,22 @@ def test_bodies_without_end_or_measure(
         handler.wfile.write(picture())
         handler.close_connection = True
 
+    def announce(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", "2000000")
+        handler.end_headers()
+        handler.wfile.write(picture())
+        handler.close_connection = True
+
     squeezed = io.BytesIO()
     with gzip.GzipFile(fileobj=squeezed, mode="wb", mtime=0) as stream:
         stream.write(b"\0" * 20_000_000)
     hostile.image("/gzip.jpg", squeezed.getvalue(), Content_Encoding="gzip")
-    hostile.routes |= {"/drip.jpg": drip, "/short.jpg": shorten, "/endless.jpg": never_end}
-    hostile.html("/", gallery("/0.jpg", "/drip.jpg", "/short.jpg", "/endless.jpg", "/gzip.jpg"))
+    hostile.routes |= {
+        "/drip.jpg": drip, "/short.jpg": shorten, "/endless.jpg": never_end, "/long.jpg": announce,
+    }  # fmt: skip
+    links = ["/0.jpg", "/drip.jpg", "/short.jpg", "/endless.jpg", "/long.jpg", "/gzip.jpg"]
+    hostile.html("/", gallery(*links))
 
     crawl(timeout_s=2.0, max_picture_bytes=1_000_000)
 
@@ -419,6 +429,7 @@ def test_bodies_without_end_or_measure(
         "/drip.jpg": "timeout",
         "/short.jpg": "short_body",
         "/endless.jpg": "too_many_bytes",
+        "/long.jpg": "too_many_bytes",
         "/gzip.jpg": "too_many_bytes",
     }
 

@@ -1,9 +1,11 @@
+import socket
 from pathlib import Path
 
 import pytest
 
-from scrapers.addresses import may_dial
+from scrapers.addresses import find_refusal, may_dial, open_socket
 from scrapers.opt_outs import find_opt_out_in_headers, find_opt_out_in_page
+from scrapers.refusals import RefusedRequestError
 from scrapers.robots import MAX_ROBOTS_BYTES, read_robots
 from scrapers.sites import Recipe, load_recipe
 from scrapers.spiders.reading import read_fields, read_page
@@ -154,3 +156,28 @@ def test_recipe_file_names_are_their_sites_names() -> None:
     folder = Path(__file__).parent.parent / "scrapers" / "sites"
 
     assert all(load_recipe(path.stem).name == path.stem for path in folder.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "169.254.169.254", "127.0.0.1", "100.64.0.1"])
+def test_no_socket_is_made_for_an_address_that_is_not_public(address: str) -> None:
+    found = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, 80))
+
+    with pytest.raises(RefusedRequestError, match="private_address"):
+        open_socket(found, is_demo=False)
+
+
+@pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "127.1", "0", "[::1]", "0x0a.0.0.1"])
+def test_an_address_is_one_however_it_is_spelt(host: str) -> None:
+    recipe = load_recipe("commons-photo")
+
+    assert find_refusal(recipe, f"http://{host}/1.jpg") == "private_address"
+    assert find_refusal(recipe, "https://commons.wikimedia.org/") is None
+
+
+def test_the_text_of_a_match_is_without_comments_and_its_tags() -> None:
+    html = "<p class='a b'>one<!-- not --> <i>two</i></p><p class=a id=x><b></b></p>"
+    page = read_page(html, load_recipe("photo-site"))
+
+    assert page.find("p.b") == "one two"
+    assert page.find("p.a:last-child::attr(id)") == "x"
+    assert [item.find("i") for item in page.split("p.a")] == ["two", None]
