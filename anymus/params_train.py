@@ -159,6 +159,12 @@ class TrainParams(_Section):
     flip_probability: float = Field(
         ge=0, le=1, description="probability of mirroring a picture left to right, 0-1"
     )
+    gamma_jitter: float = Field(
+        ge=0,
+        le=2,
+        description="photos only: each gets a gamma between 2^-x and 2^x, each channel up to a"
+        " quarter of that more or less, as if lit otherwise; 0: none, as in the paper",
+    )
     batch_size: int = Field(ge=1, le=1024, description="pictures of each domain in one iteration")
     micro_batches: int = Field(
         ge=1,
@@ -180,6 +186,12 @@ class TrainParams(_Section):
     cycle_weight: float = Field(ge=0, le=1e6, description="weight of the cycle loss")
     identity_weight: float = Field(ge=0, le=1e6, description="weight of the identity loss")
     cam_weight: float = Field(ge=0, le=1e6, description="weight of the generators' CAM loss")
+    tone_weight: float = Field(
+        ge=0,
+        le=1e6,
+        description="weight of the tone loss: keeps light and dark where they are, over a grid"
+        " of 16 x 16 means; 0: none, as in the paper",
+    )
     ema_decay: float = Field(
         ge=0,
         lt=1,
@@ -252,6 +264,7 @@ class TrainParams(_Section):
             "precision": self.precision != "fp32",
             "micro_batches": self.micro_batches > 1,
             "augment.kinds": bool(self.augment.kinds),
+            "tone_weight": self.tone_weight > 0,
             "is_checkpointing": self.is_checkpointing,
         }
         asked = [name for name, is_asked in extras.items() if is_asked]

@@ -49,6 +49,8 @@ RECIPES: Mapping[str, Sequence[str]] = {
     "select-0.8": ("train.select_share=0.8",),
     "constant": ("train.schedule.shape=constant",),
     "cosine": ("train.schedule.shape=cosine", "train.schedule.hold_pictures=0"),
+    "tone": ("train.tone_weight=3",),
+    "light": ("train.gamma_jitter=0.8",),
     "local-only": (_ONE_JUDGE,),
     "local-dilated": (_ONE_JUDGE, "train.discriminator.dilations=[2,4,8]"),
 }

@@ -12,6 +12,7 @@ from training.data import (
     UnpairedBatches,
     augment,
     find_pictures,
+    light_otherwise,
     to_signed,
     training_data_sha256,
 )
@@ -91,6 +92,32 @@ def test_augmentation_covers_all_crops_and_both_sides() -> None:
         left = min(crop[0, 0, 1], crop[0, -1, 1])
         seen.add((int(crop[0, 0, 2]), int(left), is_flipped))
     assert len(seen) == 3 * 3 * 2
+
+
+def test_only_photos_get_another_light(tmp_path: Path) -> None:
+    make_folders(tmp_path, 6, 6)
+    for path in (tmp_path / "trainA").iterdir():
+        write_png(path, flat_picture(128))
+    lit = Augmentation(16, 16, flip_probability=0.0, gamma_jitter=0.8)
+    jittered, plain = make_batches(tmp_path, lit).at(3), make_batches(tmp_path).at(3)
+    assert torch.equal(jittered.real_b, plain.real_b)
+    assert len(set(levels(jittered.real_a))) == 4
+    assert torch.equal(jittered.real_a, make_batches(tmp_path, lit).at(3).real_a)
+
+
+def test_another_light_keeps_black_white_and_the_order_of_greys() -> None:
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    middles = []
+    for index in range(300):
+        lit = light_otherwise(ramp, 0.8, np.random.default_rng(index))[0].astype(int)
+        assert (lit[0] == 0).all()
+        assert (lit[-1] == 255).all()
+        assert (np.diff(lit, axis=0) >= 0).all()
+        middles.append(np.log2(np.log(lit[128] / 255) / np.log(128 / 255)))
+    overall, tint = np.mean(middles, axis=1), np.ptp(middles, axis=1)
+    assert -1.0 <= np.min(middles) < overall.min() < -0.6  # rounded levels, hence a little play
+    assert 0.6 < overall.max() < np.max(middles) < 1.01
+    assert 0.2 < tint.max() < 0.41
 
 
 def test_to_signed_spans_the_range() -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
@@ -228,6 +229,7 @@ def two_steps(
     is_augmenting: bool = False,
     is_checkpointing: bool = False,
     dtype: torch.dtype = torch.double,
+    weights: LossWeights = WEIGHTS,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the last losses and the weights after two iterations of a small training."""
     networks = build_networks(
@@ -255,7 +257,7 @@ def two_steps(
             kinds = ("colour", "translation", "cutout")
             augmenting = Augmenting(kinds, numbers, torch.tensor(0.7))
         losses = train_step(
-            networks, optimizers, real_a, real_b, WEIGHTS, how=how, augmenting=augmenting
+            networks, optimizers, real_a, real_b, weights, how=how, augmenting=augmenting
         )
     return losses, networks.state_dict()
 
@@ -301,6 +303,26 @@ def test_parts_of_a_batch_add_up_to_the_whole(forms: Forms | None, is_augmenting
         for count in (1, 2)
     )
     assert_equal_to_rounding(parts, whole)
+
+
+def test_the_tone_loss_counts_by_its_weight_also_in_parts() -> None:
+    weights = replace(WEIGHTS, tone=2.0)
+    whole, parts = (
+        two_steps(How(micro_batches=count), counts=(4, 4), weights=weights) for count in (1, 2)
+    )
+    assert_equal_to_rounding(parts, whole)
+    losses = whole[0]
+    parts_of_total = {
+        "adversarial": 1.0,
+        "cycle": 10.0,
+        "identity": 10.0,
+        "cam": 1000.0,
+        "tone": 2.0,
+    }
+    total = sum(weight * losses[f"g_{name}"].item() for name, weight in parts_of_total.items())
+    assert losses["g_total"].item() == pytest.approx(total)
+    assert losses["g_tone"].item() > 0.1
+    assert "g_tone" not in two_steps(How())[0]
 
 
 def test_a_batch_that_does_not_divide_into_parts_is_refused() -> None:

@@ -43,6 +43,7 @@ class Augmentation:
     load_size_px: int
     image_size_px: int
     flip_probability: float
+    gamma_jitter: float = 0.0  # of photos
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -135,7 +136,9 @@ class UnpairedBatches:
         index = int(_shuffled(self.seed, epoch, side, len(self.paths[side]))[position])
         path = self.paths[side][index]
         rng = np.random.default_rng([self.seed, epoch, side, 1 + index])
-        return path, augment(self._loaded(path), self.augmentation, rng)
+        picture = augment(self._loaded(path), self.augmentation, rng)
+        jitter = self.augmentation.gamma_jitter if SIDES[side] == "A" else 0.0
+        return path, light_otherwise(picture, jitter, rng) if jitter > 0 else picture
 
     def _loaded(self, path: Path) -> RgbU8:
         if path in self._cache:
@@ -161,6 +164,21 @@ def augment(rgb_u8: RgbU8, augmentation: Augmentation, rng: np.random.Generator)
     top, left = rng.integers(0, augmentation.load_size_px - size_px + 1, size=2)
     crop = rgb_u8[top : top + size_px, left : left + size_px]
     return crop[:, ::-1] if rng.random() < augmentation.flip_probability else crop
+
+
+def light_otherwise(rgb_u8: RgbU8, jitter: float, rng: np.random.Generator) -> RgbU8:
+    """Return the picture as under another light: a gamma in all, and a tint by a gamma a channel.
+
+    Args:
+        rgb_u8: (H, W, 3).
+        jitter: the picture's gamma lies between 2^-jitter and 2^jitter; each channel's up to a
+            quarter of the jitter beside it.
+        rng: of this picture alone.
+    """
+    stops = rng.uniform(-jitter, jitter) + rng.uniform(-jitter / 4, jitter / 4, size=3)
+    levels = np.linspace(0.0, 1.0, 256)[:, None] ** (2.0**stops)  # (256 levels, 3 channels)
+    table_u8 = np.round(levels * 255).astype(np.uint8)
+    return table_u8[rgb_u8, np.arange(3)]
 
 
 @lru_cache(maxsize=4)

@@ -250,7 +250,12 @@ def _open_run(
     world = world or World()
     batches = UnpairedBatches(
         dataset_dir,
-        Augmentation(params.load_size_px, params.image_size_px, params.flip_probability),
+        Augmentation(
+            params.load_size_px,
+            params.image_size_px,
+            params.flip_probability,
+            params.gamma_jitter,
+        ),
         seed=seed,
         batch_size=params.batch_size,
         cache_bytes=params.cache_mib * 2**20,

@@ -6,6 +6,9 @@ from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
 from .networks import Judged
 
+TONE_CELLS = 16  # a side: an eye fills about one of them in a crop of the common framing
+LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
 
 def least_squares_loss(prediction: Tensor, *, is_real: bool) -> Tensor:
     """Return the mean squared distance to 1 (real) or 0 (fake), a scalar (LSGAN)."""
@@ -46,3 +49,25 @@ def cam_loss(translation_logits: Tensor, identity_logits: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(
         translation_logits, torch.ones_like(translation_logits)
     ) + F.binary_cross_entropy_with_logits(identity_logits, torch.zeros_like(identity_logits))
+
+
+def tone_loss(translation: Tensor, real: Tensor) -> Tensor:
+    """Return how little a translation keeps what is light and what is dark, a scalar in [0, 2].
+
+    One less the correlation (Pearson's) of the brightness of both pictures over a grid of
+    TONE_CELLS x TONE_CELLS means, the mean of all pairs. Contrast and exposure of either picture
+    do not count, and neither does anything smaller than a cell: lines, dots, the look of a domain.
+
+    Args:
+        translation: (N, 3, H, W) in [-1, 1].
+        real: (N, 3, H, W) in [-1, 1], what was translated.
+    """
+    made, given = _cell_brightness(translation), _cell_brightness(real)
+    return (1 - F.cosine_similarity(made, given, dim=1, eps=1e-4)).mean()
+
+
+def _cell_brightness(x: Tensor) -> Tensor:
+    """Return (N, cells) means of the brightness less their own mean."""
+    shares = torch.tensor(LUMA, device=x.device)[:, None, None]  # single: halves become it
+    cells = F.adaptive_avg_pool2d((x * shares).sum(1), TONE_CELLS).flatten(1)
+    return cells - cells.mean(1, keepdim=True)

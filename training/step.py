@@ -13,7 +13,14 @@ from torch.optim import Adam, Optimizer
 
 from .diffaug import USES, Kind, augmented
 from .layers import Forms, SpectralConv, SpectralLinear, set_forms
-from .losses import adversarial_loss, cam_loss, cycle_loss, discriminator_loss, identity_loss
+from .losses import (
+    adversarial_loss,
+    cam_loss,
+    cycle_loss,
+    discriminator_loss,
+    identity_loss,
+    tone_loss,
+)
 from .networks import Judged, Networks, Translated
 
 Order = Literal["fast", "strict"]
@@ -31,6 +38,7 @@ class LossWeights:
     cycle: float
     identity: float
     cam: float
+    tone: float = 0.0  # 0: as in the paper
 
 
 @dataclass(frozen=True)
@@ -189,7 +197,8 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
     Returns:
         Detached scalars: `d_<discriminator>` for each of them, `d_total`, `d_real_sign` (mean sign
         of the verdict on real patches: 1 if all are known), `g_adversarial`, `g_cycle`,
-        `g_identity`, `g_cam`, `g_total`. All but the totals are unweighted.
+        `g_identity`, `g_cam`, `g_tone` (if it has a weight), `g_total`. All but the totals are
+        unweighted.
     """
     how = how or How()
     iteration = _Iteration(
@@ -431,7 +440,7 @@ def _add_d_totals(one: _Iteration, losses: Losses) -> None:
 def _generator_losses(
     one: _Iteration, passes: GeneratorPasses, real_a: Tensor, real_b: Tensor
 ) -> Losses:
-    """Return the generators' four losses, summed over the domains, and `g_total`."""
+    """Return the generators' losses, summed over the domains, and `g_total`."""
     weights = one.weights
     adversarial = [
         adversarial_loss(Judged(*judge(one.seen(fake.image, domain, "fake_for_generators"))))
@@ -452,6 +461,9 @@ def _generator_losses(
         + weights.identity * losses["g_identity"]
         + weights.cam * losses["g_cam"]
     )
+    if weights.tone > 0:
+        losses["g_tone"] = tone_loss(passes.a2b.image, real_a) + tone_loss(passes.b2a.image, real_b)
+        losses["g_total"] = losses["g_total"] + weights.tone * losses["g_tone"]
     return losses
 
 

@@ -67,7 +67,11 @@ class Stepper:
         self._device = device
         self._networks, self._optimizers = state.networks, state.optimizers
         self._weights = LossWeights(
-            params.adv_weight, params.cycle_weight, params.identity_weight, params.cam_weight
+            params.adv_weight,
+            params.cycle_weight,
+            params.identity_weight,
+            params.cam_weight,
+            params.tone_weight,
         )
         choose_forms(state.networks, params.order, is_compiled=params.is_compiled)
         for generator in (state.networks.generator_a2b, state.networks.generator_b2a):
