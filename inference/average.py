@@ -7,10 +7,11 @@ import numpy as np
 
 from anymus.errors import AnymusError, CheckpointError, ParamsError
 from anymus.files import sha256_file
+from anymus.shipped import resolve_weights
 from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
 
 from .engines import require_numbers
-from .options import DIRECTIONS
+from .options import DIRECTIONS, Direction
 from .translator import find_weights
 
 
@@ -32,18 +33,31 @@ class AverageReport:
 
 
 def average_both(first: Path, second: Path, share: float, folder: Path) -> AverageReport:
-    """Write the mean of the generators of two runs, both directions; see `average`.
+    """Write the mean of the generators of two runs; see `average`.
 
     Args:
-        first: A set that comes with Anymus, or a folder with both generators.
-        second: Another.
+        first: A set that comes with Anymus, or a folder with generators.
+        second: Another. A direction that either of them lacks is left out.
         share: Of the second in the mean, above 0 and below 1.
         folder: Where to write; made if missing.
     """
-    for direction in DIRECTIONS:
+    for direction in _shared_directions(first, second):
         one, two = (find_weights(weights, direction) for weights in (first, second))
         average(one, two, share, folder / f"generator_{direction}.safetensors")
     return AverageReport(folder, share)
+
+
+def _shared_directions(first: Path, second: Path) -> tuple[Direction, ...]:
+    """Return the directions that both have; a2b where they share none, which then says so."""
+    shared = tuple(
+        direction
+        for direction in DIRECTIONS
+        if all(
+            (resolve_weights(weights) / f"generator_{direction}.safetensors").is_file()
+            for weights in (first, second)
+        )
+    )
+    return shared or DIRECTIONS[:1]
 
 
 def average(first: Path, second: Path, share: float, dst: Path) -> None:

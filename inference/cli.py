@@ -346,7 +346,10 @@ def average_weights(
     first: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
     second: Annotated[Path, typer.Argument(help="Another, trained from the first, or as it.")],
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="Folder for the mean, both directions.")
+        Path,
+        typer.Option(
+            "-o", "--output", help="Folder for the mean, of the directions that both have."
+        ),
     ],
     share: Annotated[float, typer.Option(help="Of the second in the mean, between 0 and 1.")] = 0.5,
     is_json: JsonOption = False,

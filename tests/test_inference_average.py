@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from anymus.cli import build_app
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
-from inference.average import average
+from inference.average import average, average_both
 from inference.translator import Translator
 from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
 
@@ -94,3 +94,15 @@ def test_both_directions_are_averaged_by_the_command(models: Path, tmp_path: Pat
             for folder in (models, tmp_path / "mean")
         )
         assert all(np.allclose(same[key], mean[key], atol=1e-6) for key in same)
+
+
+def test_a_direction_that_one_of_them_lacks_is_left_out(models: Path, tmp_path: Path) -> None:
+    half, dst = tmp_path / "half", tmp_path / "mean"
+    half.mkdir()
+    (half / NAME).write_bytes((models / NAME).read_bytes())
+    average_both(models, half, 0.5, dst)
+    assert [path.name for path in dst.iterdir()] == [NAME]
+    average_both(models, models, 0.5, dst)
+    assert len(list(dst.iterdir())) == 2
+    with pytest.raises(CheckpointError, match="no generator weights at"):
+        average_both(models, tmp_path / "none", 0.5, dst)
