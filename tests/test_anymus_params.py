@@ -22,6 +22,14 @@ def test_every_preset_is_valid(name: str, tmp_path: Path) -> None:
     assert isinstance(load_params(path), Params)
 
 
+RECORDED = sorted((Path(__file__).parent.parent / "experiments").rglob("params.yaml"))
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: "/".join(path.parts[-3:-1]))
+def test_the_parameters_of_a_recorded_run_still_load(path: Path) -> None:
+    assert load_params(path).train.image_size_px == 128
+
+
 def test_overrides_speak_yaml_1_2(demo: Path) -> None:
     loaded = load_params(demo, ["train.lr=2e-4", "scrape.contact=me@example.org", "seed=9"])
     assert loaded.train.lr == 2e-4
@@ -36,6 +44,7 @@ def test_overrides_speak_yaml_1_2(demo: Path) -> None:
         ("crop.framing.size=9", "crop.framing.size"),
         ("nonsense", "nonsense"),
         ("seed.deep=1", "seed.deep"),
+        ("train.gamma_jitter=3", "train.gamma_jitter"),
     ],
 )
 def test_a_bad_override_is_named(demo: Path, override: str, named: str) -> None:
@@ -43,6 +52,12 @@ def test_a_bad_override_is_named(demo: Path, override: str, named: str) -> None:
         load_params(demo, [override])
     assert named in caught.value.message
     assert caught.value.exit_code == 2
+
+
+def test_the_strict_order_is_the_official_port_and_nothing_more(demo: Path) -> None:
+    with pytest.raises(ParamsError, match="official port's, without tone_weight"):
+        load_params(demo, ["train.order=strict", "train.tone_weight=1"])
+    assert load_params(demo, ["train.order=strict"]).train.order == "strict"
 
 
 @pytest.mark.parametrize(
