@@ -9,6 +9,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
@@ -399,16 +400,9 @@ def test_bad_bytes_are_rejected_and_not_stored(
 def test_bodies_without_end_or_measure(
     hostile: Hostile, crawl: Callable[..., ScrapeReport], tmp_path: Path
 ) -> None:
-    def shorten(handler: BaseHTTPRequestHandler) -> None:
+    def announce(length: int, handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
-        handler.send_header("Content-Length", "1000000")
-        handler.end_headers()
-        handler.wfile.write(picture())
-        handler.close_connection = True
-
-    def announce(handler: BaseHTTPRequestHandler) -> None:
-        handler.send_response(200)
-        handler.send_header("Content-Length", "2000000")
+        handler.send_header("Content-Length", str(length))
         handler.end_headers()
         handler.wfile.write(picture())
         handler.close_connection = True
@@ -418,8 +412,11 @@ def test_bodies_without_end_or_measure(
         stream.write(b"\0" * 20_000_000)
     hostile.image("/gzip.jpg", squeezed.getvalue(), Content_Encoding="gzip")
     hostile.routes |= {
-        "/drip.jpg": drip, "/short.jpg": shorten, "/endless.jpg": never_end, "/long.jpg": announce,
-    }  # fmt: skip
+        "/drip.jpg": drip,
+        "/endless.jpg": never_end,
+        "/short.jpg": partial(announce, 1_000_000),
+        "/long.jpg": partial(announce, 2_000_000),
+    }
     links = ["/0.jpg", "/drip.jpg", "/short.jpg", "/endless.jpg", "/long.jpg", "/gzip.jpg"]
     hostile.html("/", gallery(*links))
 
