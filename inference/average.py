@@ -43,21 +43,23 @@ def average_both(first: Path, second: Path, share: float, folder: Path) -> Avera
     """
     for direction in _shared_directions(first, second):
         one, two = (find_weights(weights, direction) for weights in (first, second))
-        average(one, two, share, folder / f"generator_{direction}.safetensors")
+        average(one, two, share, folder / _name(direction))
     return AverageReport(folder, share)
 
 
-def _shared_directions(first: Path, second: Path) -> tuple[Direction, ...]:
+def _shared_directions(first: Path, second: Path) -> list[Direction]:
     """Return the directions that both have; a2b where they share none, which then says so."""
-    shared = tuple(
+    folders = [resolve_weights(weights) for weights in (first, second)]
+    shared = [
         direction
         for direction in DIRECTIONS
-        if all(
-            (resolve_weights(weights) / f"generator_{direction}.safetensors").is_file()
-            for weights in (first, second)
-        )
-    )
-    return shared or DIRECTIONS[:1]
+        if all((folder / _name(direction)).is_file() for folder in folders)
+    ]
+    return shared or [DIRECTIONS[0]]
+
+
+def _name(direction: Direction) -> str:
+    return f"generator_{direction}.safetensors"
 
 
 def average(first: Path, second: Path, share: float, dst: Path) -> None:
