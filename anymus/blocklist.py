@@ -7,14 +7,15 @@ people may add `url` prefixes, `domain`s and `author`s by hand.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-from PIL import Image
 
 from anymus.errors import ParamsError
 from anymus.files import sha256_bytes, write_text
-from anymus.images import RgbU8, fit_rgb
 from anymus.manifest import ImageRecord
+
+if TYPE_CHECKING:
+    from anymus.images import RgbU8
 
 KINDS = ("sha256", "phash", "url", "domain", "author", "url-sha256", "author-sha256")
 MAX_PHASH_DISTANCE = 32  # of 256 bits: a re-save, another size; not another picture
@@ -70,7 +71,7 @@ class Blocklist:
             kind == "author" and fold_author(value) == name for kind, value in self.entries
         )
 
-    def blocks_picture(self, rgb_u8: RgbU8) -> bool:
+    def blocks_picture(self, rgb_u8: "RgbU8") -> bool:
         """Say whether a picture (H, W, 3) is near one that is blocked."""
         if not self.has_phashes:
             return False
@@ -96,9 +97,12 @@ class Blocklist:
         return (row for row in rows if not self.blocks(row))
 
 
-def hash_picture(rgb_u8: RgbU8) -> str:
+def hash_picture(rgb_u8: "RgbU8") -> str:
     """Return the 256-bit perceptual hash of a picture (H, W, 3), 64 hexadecimal digits."""
     import imagehash
+    from PIL import Image
+
+    from anymus.images import fit_rgb
 
     picture = Image.fromarray(fit_rgb(rgb_u8, _HASHED_PX))
     return str(imagehash.phash(picture, hash_size=16))

@@ -40,8 +40,12 @@ def code_sha256() -> str:
 
 
 def content_path(sha256: str, suffix: str) -> Path:
-    """Return the relative path `ab/cd/<sha256><suffix>` of content-addressed bytes."""
-    return Path(sha256[:2]) / sha256[2:4] / f"{sha256}{suffix}"
+    """Return the relative path `ab/<sha256><suffix>` of content-addressed bytes.
+
+    One level of folders: a folder is dearer to make than a file, and what would fill 256 of them
+    too far is packed into shards (`anymus/shards.py`).
+    """
+    return Path(sha256[:2], f"{sha256}{suffix}")
 
 
 def walk_files(folder: Path) -> Iterator[Path]:

@@ -1,7 +1,7 @@
 """Tar shards: many small files in a few deterministic archives, each member readable by its path.
 
 A folder of tens of thousands of files makes DVC slow; a few archives do not. A member's path is the
-archive's path with the member's name below it (`raw/photo/shard-3.tar/ab/cd/abcd.jpg`), so a
+archive's path with the member's name below it (`raw/photo/shard-3.tar/abcd.jpg`), so a
 manifest names it as it names a file, and `read_stored` reads both.
 """
 

@@ -4,8 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from anymus.errors import ParamsError
 
@@ -16,6 +14,8 @@ def parse_yaml(text: str) -> Any:
     Raises:
         YAMLError: It is none.
     """
+    from ruamel.yaml import YAML
+
     yaml = YAML(typ="safe", pure=True)
     yaml.version = (1, 2)
     return yaml.load(text)
@@ -28,6 +28,8 @@ def read_yaml(path: Path) -> Any:
         ParamsError: It is none; the place is in the message.
         OSError: It cannot be read.
     """
+    from ruamel.yaml.error import YAMLError
+
     try:
         return parse_yaml(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:

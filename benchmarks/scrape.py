@@ -163,7 +163,7 @@ def crawl_ours(url: str, folder: Path, *, is_checked: bool) -> None:
 def crawl_unchecked() -> None:
     """Be the crawl process of a `scrape` whose pictures are stored after a look at the header."""
     import scrapers.storing
-    from anymus.images import OpenPicture
+    from anymus.encoded import OpenPicture
     from scrapers import crawl
 
     scrapers.storing.without_data = lambda content: None  # noqa: ARG005

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from anymus.encoded import read_facts
 from anymus.errors import AnymusError, CheckpointError, ImageError, ParamsError
-from anymus.images import QUICK_PNG_LEVEL, RgbU8, decode_rgb, encode_png, read_facts
+from anymus.images import QUICK_PNG_LEVEL, RgbU8, decode_rgb, encode_png
 from anymus.local_page import PageHandler, PageServer, open_server, serve_until_interrupt
 
 from .finish import Finish

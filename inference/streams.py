@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from anymus.encoded import MAX_BYTES, read_facts
 from anymus.errors import DatasetError, ImageError, ParamsError
-from anymus.images import MAX_BYTES, read_facts
 from anymus.progress import log
 
 from .convert import convert

@@ -27,9 +27,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from av.video.stream import VideoStream
 
+from anymus.encoded import MAX_PIXELS, read_facts
 from anymus.errors import ImageError
 from anymus.files import IMAGE_SUFFIXES, atomic_file
-from anymus.images import MAX_PIXELS, RgbU8, read_facts, read_frames
+from anymus.images import RgbU8, read_frames
 from anymus.progress import log
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ because they end before the marker that ends the picture. The first needs no dat
 markers are found without decoding (ISO/IEC 10918-1, sections B.1.1.2 and B.1.1.5).
 """
 
-import numpy as np
+import re
 
 _MARK = 0xFF
 _START = b"\xff\xd8"
@@ -16,7 +16,8 @@ _SEQUENTIAL = frozenset({0xC0, 0xC1})
 # Tables, restart interval, what applications and people wrote.
 _SEGMENTS = frozenset({0xC4, 0xDB, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _MORE_PICTURES = b"MPF\0"
-_RESTARTS = (0xD0, 0xD7)
+# In the data of a scan: no stuffed byte, no restart, no byte that fills up.
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 
 def without_data(content: bytes) -> bytes | None:
@@ -54,9 +55,5 @@ def _find_data(content: bytes) -> int | None:
 
 def _run_to_end(content: bytes, data_at: int) -> bool:
     """Say whether the first marker in the data, restarts left out, is the one that ends them."""
-    data = np.frombuffer(content, np.uint8, offset=data_at)
-    following = data[1:][np.flatnonzero(data[:-1] == _MARK)]
-    is_data = (following == 0) | (following == _MARK)
-    is_data |= (following >= _RESTARTS[0]) & (following <= _RESTARTS[1])
-    markers = following[~is_data]
-    return bool(markers.size and markers[0] == _END[1])
+    marker = _MARKER.search(content, data_at)
+    return marker is not None and marker[0] == _END

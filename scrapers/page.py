@@ -7,9 +7,9 @@ from pathlib import Path
 
 import jinja2
 
+from anymus.encoded import decode_image, fit_image, jpeg_of, read_encoded
 from anymus.errors import ImageError
 from anymus.files import write_text
-from anymus.images import encode_jpeg, fit_rgb, read_rgb
 from anymus.manifest import ImageRecord, count_reasons
 
 PAGE_NAME = "index.html"
@@ -46,10 +46,10 @@ def write_page(folder: Path, rows: list[ImageRecord], title: str) -> None:
 
 def _thumbnail(folder: Path, row: ImageRecord) -> str | None:
     try:
-        rgb_u8 = read_rgb(folder / str(row.file), enough_px=_THUMBNAIL_PX)
+        image = decode_image(read_encoded(folder / str(row.file)), enough_px=_THUMBNAIL_PX)
     except ImageError:
         return None
-    data = base64.b64encode(encode_jpeg(fit_rgb(rgb_u8, _THUMBNAIL_PX), quality=80))
+    data = base64.b64encode(jpeg_of(fit_image(image, _THUMBNAIL_PX), quality=80))
     return f"data:image/jpeg;base64,{data.decode()}"
 
 

@@ -3,7 +3,6 @@
 import subprocess
 import sys
 import tempfile
-import urllib.request
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -152,7 +151,7 @@ def hint_of_refusal(recipe: Recipe, reason: str) -> str:
             f"its owner offers this API to programs at {recipe.api.offered_at}: read that, then"
             " -S scrape.has_read_api_terms=true"
         )
-    if reason in _NO_WAY and not recipe.is_demo and urllib.request.getproxies():
+    if reason in _NO_WAY and not recipe.is_demo and _has_proxy():
         return (
             "no proxy is used, because the address that is checked must be the one that is"
             " dialled: run it where the web is reached without one"
@@ -164,6 +163,12 @@ def hint_of_refusal(recipe: Recipe, reason: str) -> str:
     return "choose another source, or ask its owner"
 
 
+def _has_proxy() -> bool:
+    from urllib.request import getproxies
+
+    return bool(getproxies())
+
+
 @contextmanager
 def _prepare(
     params: Params, recipe: Recipe, dst: Path, *, is_dry: bool = False, is_refresh: bool = False
@@ -173,7 +178,7 @@ def _prepare(
     The third is the crawl that others share, if `scrape.queue` says so; a dry run goes alone.
     """
     user_agent = build_user_agent(recipe, params.scrape.contact)
-    if not recipe.is_demo and urllib.request.getproxies():
+    if not recipe.is_demo and _has_proxy():
         log.warning("the proxy of the environment is not used: addresses are checked when dialled")
     queue = None if is_dry else params.scrape.queue
     with (

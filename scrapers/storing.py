@@ -4,9 +4,9 @@ from collections.abc import Container
 from pathlib import Path
 
 from anymus.blocklist import REASON, Blocklist
+from anymus.encoded import FORMATS, ImageFacts, open_picture
 from anymus.errors import ImageError
 from anymus.files import content_path, sha256_bytes, sha256_file, write_bytes
-from anymus.images import FORMATS, ImageFacts, decode_rgb, open_picture
 from anymus.params import ScrapeParams
 
 from .jpeg import without_data
@@ -60,12 +60,18 @@ def store_picture(
         OSError: It cannot be written.
     """
     sha256 = sha256_bytes(content)
-    if blocklist.blocks_bytes(sha256) or (
-        blocklist.has_phashes and blocklist.blocks_picture(decode_rgb(content))
-    ):
+    if blocklist.blocks_bytes(sha256) or _shows_what_is_blocked(content, blocklist):
         raise ImageError("blocked", reason=REASON)
     file = content_path(sha256, facts.suffix)
     path = folder / (file.name if is_flat else file)
     if not (path.is_file() and sha256_file(path) == sha256):
         write_bytes(path, content)
     return sha256, file.as_posix()
+
+
+def _shows_what_is_blocked(content: bytes, blocklist: Blocklist) -> bool:
+    if not blocklist.has_phashes:
+        return False
+    from anymus.images import decode_rgb
+
+    return blocklist.blocks_picture(decode_rgb(content))

@@ -61,7 +61,7 @@ def test_hashes_agree(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"anymus")
     assert files.sha256_file(path) == files.sha256_bytes(b"anymus")
-    assert files.content_path("abcdef", ".png").as_posix() == "ab/cd/abcdef.png"
+    assert files.content_path("abcdef", ".png").as_posix() == "ab/abcdef.png"
 
 
 def test_walk_does_not_follow_a_linked_folder(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from anymus import images
+from anymus.encoded import read_facts
 from anymus.errors import ImageError
 
 Picture = NDArray[np.uint8]
@@ -40,7 +41,7 @@ def test_exif_orientation_comes_out_upright(colourful: Picture, orientation: int
     exif[0x0112] = orientation
     content = _encode(stored, "PNG", exif=exif)
     np.testing.assert_array_equal(images.decode_rgb(content), colourful)
-    facts = images.read_facts(content)
+    facts = read_facts(content)
     assert (facts.width_px, facts.height_px) == (80, 60)
 
 
@@ -83,7 +84,7 @@ def test_an_embedded_profile_is_applied(colourful: Picture) -> None:
 def test_of_an_animation_the_first_frame_is_read(colourful: Picture) -> None:
     frames = [Image.fromarray(colourful), Image.fromarray(255 - colourful)]
     content = _encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert images.read_facts(content).frames == 2
+    assert read_facts(content).frames == 2
     assert np.abs(images.decode_rgb(content).astype(int) - colourful).mean() < 12
 
 
@@ -126,7 +127,7 @@ def test_a_truncated_picture_is_an_error(colourful: Picture, kind: str) -> None:
 
 def test_an_orientation_that_is_a_text_is_none(colourful: Picture) -> None:
     exif = b"Exif\0\0II*\0\x08\0\0\0\1\0\x12\1\2\0\2\0\0\0\x06\0\0\0\0\0\0\0"
-    facts = images.read_facts(_encode(Image.fromarray(colourful), "JPEG", exif=exif))
+    facts = read_facts(_encode(Image.fromarray(colourful), "JPEG", exif=exif))
 
     assert (facts.height_px, facts.width_px) == colourful.shape[:2]
 
@@ -138,7 +139,7 @@ def test_an_animation_whose_blocks_lie_is_an_error(colourful: Picture) -> None:
     lying = content[: second + 2] + b"\x01" + content[second + 3 :]
 
     with pytest.raises(ImageError) as caught:
-        images.read_facts(lying)
+        read_facts(lying)
     assert caught.value.reason == "truncated"
 
 

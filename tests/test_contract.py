@@ -154,7 +154,7 @@ def test_every_reason_is_documented() -> None:
 )
 def test_one_module_reads_and_writes_pictures(call: str) -> None:
     users = [path.name for path in SOURCES if re.search(call, path.read_text(encoding="utf-8"))]
-    assert set(users) <= {"images.py"}
+    assert set(users) <= {"encoded.py"}
 
 
 def test_pickles_are_loaded_in_one_place_and_as_weights_only() -> None:

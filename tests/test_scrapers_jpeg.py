@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from anymus.encoded import ImageFacts, open_picture
 from anymus.errors import ImageError
-from anymus.images import ImageFacts, open_picture
 from anymus.params import Params
 from scrapers.jpeg import without_data
 from scrapers.storing import WEB_FORMATS, check_picture

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from anymus.encoded import read_facts
 from anymus.errors import AnymusError, DatasetError, ParamsError, PolicyError
-from anymus.images import decode_rgb, read_facts
+from anymus.images import decode_rgb
 from anymus.manifest import ImageRecord, read_manifest
 from anymus.params import Params
 from scrapers.demo_site import server
