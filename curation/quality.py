@@ -84,46 +84,45 @@ def find_fault(figures: Mapping[str, float], params: CropParams, domain: Domain)
     eyes is one where `needs_eyes` says so.
     """
     limit = _first_broken(figures, params, domain)
-    if limit is not None:
-        return limit.reason
-    return "eyes_hidden" if _lacks_eyes(figures, params.of(domain)) else None
+    return limit.reason if limit is not None else None
 
 
 def describe_fault(figures: Mapping[str, float], params: CropParams, domain: Domain) -> str:
     """Return which figure of a rejected crop breaks which limit; empty if none does."""
     limit = _first_broken(figures, params, domain)
     if limit is None:
-        is_lacking = _lacks_eyes(figures, params.of(domain))
-        return f"both eyes were not found, crop.{domain}.needs_eyes" if is_lacking else ""
+        return ""
+    if limit.bound is None:
+        return f"both eyes were not found, crop.{limit.key}"
     return f"{limit.figure} {figures[limit.figure]:g}, crop.{limit.key} {limit.bound:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A figure, its bound, whether that is the least or the most, and the reason beyond it."""
+    """A figure, its bound, whether that is the least or the most, and the reason beyond it.
+
+    Without a bound the figure has to be there; with one it may be missing.
+    """
 
     figure: str
     key: str
-    bound: float
+    bound: float | None
     reason: str
     is_least: bool = False
 
-    def is_broken(self, value: float) -> bool:
+    def is_broken(self, value: float | None) -> bool:
+        if self.bound is None or value is None:
+            return self.bound is None and value is None
         if self.is_least:
             return value < self.bound
         return (abs(value) if self.figure in _SIGNED else value) > self.bound
-
-
-def _lacks_eyes(figures: Mapping[str, float], own: QualityLimits) -> bool:
-    return own.needs_eyes and "eye_share" not in figures
 
 
 def _first_broken(
     figures: Mapping[str, float], params: CropParams, domain: Domain
 ) -> _Limit | None:
     for limit in _limits(params, domain, params.of(domain)):
-        value = figures.get(limit.figure)
-        if value is not None and limit.is_broken(value):
+        if limit.is_broken(figures.get(limit.figure)):
             return limit
     return None
 
@@ -134,6 +133,7 @@ def _limits(params: CropParams, domain: Domain, own: QualityLimits) -> list[_Lim
     def of_domain(figure: str, key: str, bound: float, reason: str) -> _Limit:
         return _Limit(figure, f"{domain}.{key}", bound, reason, is_least=key.startswith("min_"))
 
+    eyes = _Limit("eye_share", f"{domain}.needs_eyes", None, "eyes_hidden")
     return [
         _Limit("upscale", "max_upscale", params.max_upscale, "too_small"),
         _Limit(
@@ -152,6 +152,7 @@ def _limits(params: CropParams, domain: Domain, own: QualityLimits) -> list[_Lim
         of_domain("saturation", "min_saturation", own.min_saturation, "grey"),
         of_domain("saturation", "max_saturation", own.max_saturation, "colour"),
         of_domain("lettering_share", "max_lettering_share", own.max_lettering_share, "lettering"),
+        *([eyes] if own.needs_eyes else []),
     ]
 
 
