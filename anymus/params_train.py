@@ -189,8 +189,14 @@ class TrainParams(_Section):
     tone_weight: float = Field(
         ge=0,
         le=1e6,
-        description="weight of the tone loss: keeps light and dark where they are, over a grid"
-        " of 16 x 16 means; 0: none, as in the paper",
+        description="weight of the tone loss: keeps light and dark of heads where they are, over a"
+        " grid of 16 x 16 means; 0: none, as in the paper",
+    )
+    skin_weight: float = Field(
+        ge=0,
+        le=1e6,
+        description="weight of the skin loss: cheeks as light among translations as they were"
+        " among their own domain, by rank; 0: none, as in the paper",
     )
     ema_decay: float = Field(
         ge=0,
@@ -265,6 +271,7 @@ class TrainParams(_Section):
             "micro_batches": self.micro_batches > 1,
             "augment.kinds": bool(self.augment.kinds),
             "tone_weight": self.tone_weight > 0,
+            "skin_weight": self.skin_weight > 0,
             "is_checkpointing": self.is_checkpointing,
         }
         asked = [name for name, is_asked in extras.items() if is_asked]

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def make_folders(root: Path, count_a: int, count_b: int) -> Path:
     return root
 
 
-def make_batches(root: Path, augmentation: Augmentation = PLAIN, **options: int) -> UnpairedBatches:
+def make_batches(root: Path, augmentation: Augmentation = PLAIN, **options: Any) -> UnpairedBatches:
     settings = {"seed": 1, "batch_size": 4, "cache_bytes": MIB} | options
     return UnpairedBatches(root, augmentation, **settings)
 
@@ -58,7 +59,7 @@ def test_sides_of_different_length_go_round_each_for_itself(tmp_path: Path) -> N
     batches = make_batches(make_folders(tmp_path, 3, 50))
     seen_a, seen_b = [], []
     for step in range(1, 26):
-        real_a, real_b, _, names = batches.at(step)
+        real_a, real_b, _, _, names = batches.at(step)
         assert real_a.shape == real_b.shape == (4, 3, 16, 16)
         assert len(names) == 8
         seen_a += levels(real_a)
@@ -103,6 +104,26 @@ def test_only_photos_get_another_light(tmp_path: Path) -> None:
     assert torch.equal(jittered.real_b, plain.real_b)
     assert len(set(levels(jittered.real_a))) == 4
     assert torch.equal(jittered.real_a, make_batches(tmp_path, lit).at(3).real_a)
+
+
+def test_skin_is_matched_by_rank_before_another_light_falls_on_it(tmp_path: Path) -> None:
+    make_folders(tmp_path, 4, 2)
+    lit = Augmentation(16, 16, flip_probability=0.5, gamma_jitter=0.8)
+    batches = make_batches(tmp_path, lit)
+    assert batches.at(1).skin.tolist() == [[0.0] * 4, [0.0] * 4]
+    batches.match_skin()
+    for step in (1, 2):
+        batch = batches.at(step)
+        wanted = {
+            name: round((x + 1) * 127.5, 3)
+            for name, x in zip(batch.names, batch.skin.flatten().tolist(), strict=True)
+        }
+        photos = [wanted[f"trainA/{index:03d}.png"] for index in range(4)]
+        assert photos == [101.125, 101.375, 101.625, 101.875]
+        assert {wanted["trainB/000.png"], wanted["trainB/001.png"]} == {1.75, 3.25}
+    part = make_batches(tmp_path, lit, share=slice(1, 3))
+    part.match_skin()
+    assert torch.equal(part.at(2).skin, batches.at(2).skin[:, 1:3])
 
 
 def test_another_light_keeps_black_white_and_the_order_of_greys() -> None:

@@ -62,6 +62,7 @@ TINY: dict[str, Any] = {
     "identity_weight": 10.0,
     "cam_weight": 1000.0,
     "tone_weight": 1.0,
+    "skin_weight": 1.0,
     "ema_decay": 0.9,
     "augment": {"kinds": ["colour", "cutout"], "probability": 0.5, "target_sign": 0.0},
     "select_share": 1.0,
@@ -159,7 +160,7 @@ def messages(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixt
 def test_a_run_leaves_generators_curves_and_grids(whole: Path, dataset: Path) -> None:
     names = set(files_in(whole / "results"))
     losses = {"d_local_a", "d_local_b", "d_total", "d_real_sign", "lr", "augment_probability"}
-    losses |= {"g_adversarial", "g_cycle", "g_identity", "g_cam", "g_tone", "g_total"}
+    losses |= {"g_adversarial", "g_cycle", "g_identity", "g_cam", "g_tone", "g_skin", "g_total"}
     scores = {
         f"{figure}_{direction}"
         for figure in ("kid", "contrast", "diversity")

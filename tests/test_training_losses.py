@@ -45,4 +45,14 @@ def test_tone_loss_moves_what_is_dark() -> None:
     tone_loss(made, target).backward()  # type: ignore[no-untyped-call]
     assert made.grad is not None
     assert made.grad[..., 24:36, 24:36].min() > 0  # darker there, lighter around
-    assert made.grad[..., 48:, 48:].max() < 0
+    assert made.grad[..., 44:52, 28:36].max() < 0
+
+
+def test_tone_loss_leaves_the_wall_behind_a_head_alone() -> None:
+    x, y = noise(2), noise(2, seed=5)
+    other_wall = x.clone()
+    other_wall[..., :4] = other_wall[..., -4:] = 1.0
+    other_wall[..., -4:, :] = -1.0
+    assert torch.equal(tone_loss(other_wall, y), tone_loss(x, y))
+    other_wall[..., 28:32, 28:32] += 0.5
+    assert not torch.equal(tone_loss(other_wall, y), tone_loss(x, y))

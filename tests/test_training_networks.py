@@ -256,8 +256,9 @@ def two_steps(
             numbers = draw_numbers(1, step, max(counts))
             kinds = ("colour", "translation", "cutout")
             augmenting = Augmenting(kinds, numbers, torch.tensor(0.7))
+        skin = torch.linspace(-1, 1, 2 * counts[0]).view(2, -1).to(dtype) if weights.skin else None
         losses = train_step(
-            networks, optimizers, real_a, real_b, weights, how=how, augmenting=augmenting
+            networks, optimizers, real_a, real_b, weights, how=how, augmenting=augmenting, skin=skin
         )
     return losses, networks.state_dict()
 
@@ -305,8 +306,8 @@ def test_parts_of_a_batch_add_up_to_the_whole(forms: Forms | None, is_augmenting
     assert_equal_to_rounding(parts, whole)
 
 
-def test_the_tone_loss_counts_by_its_weight_also_in_parts() -> None:
-    weights = replace(WEIGHTS, tone=2.0)
+def test_tone_and_skin_count_by_their_weights_also_in_parts() -> None:
+    weights = replace(WEIGHTS, tone=2.0, skin=3.0)
     whole, parts = (
         two_steps(How(micro_batches=count), counts=(4, 4), weights=weights) for count in (1, 2)
     )
@@ -318,11 +319,12 @@ def test_the_tone_loss_counts_by_its_weight_also_in_parts() -> None:
         "identity": 10.0,
         "cam": 1000.0,
         "tone": 2.0,
+        "skin": 3.0,
     }
     total = sum(weight * losses[f"g_{name}"].item() for name, weight in parts_of_total.items())
     assert losses["g_total"].item() == pytest.approx(total)
-    assert losses["g_tone"].item() > 0.1
-    assert "g_tone" not in two_steps(How())[0]
+    assert min(losses["g_tone"].item(), losses["g_skin"].item()) > 0.1
+    assert not {"g_tone", "g_skin"} & two_steps(How())[0].keys()
 
 
 def test_a_batch_that_does_not_divide_into_parts_is_refused() -> None:

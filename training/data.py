@@ -23,6 +23,7 @@ from anymus.images import RgbU8, read_rgb, resize_rgb
 from anymus.shards import plain_path, read_stored, walk_stored
 
 from .diffaug import draw_numbers
+from .skin import matched_levels, skin_level
 
 SIDES = ("A", "B")
 
@@ -33,6 +34,7 @@ class Batch(NamedTuple):
     real_a: Tensor  # (N, 3, H, W) in [-1, 1]
     real_b: Tensor  # (N, 3, H, W) in [-1, 1]
     numbers: Tensor  # for differentiable augmentation, see diffaug.draw_numbers
+    skin: Tensor  # (2 domains, N) in [-1, 1], for translations, see `UnpairedBatches.match_skin`
     names: list[str]  # of all 2 N pictures, as "trainA/x.png" or "trainA/shard-0.tar/x.png"
 
 
@@ -111,6 +113,20 @@ class UnpairedBatches:
         self._free_bytes = cache_bytes
         self._lock = Lock()
         self._cache: dict[Path, RgbU8] = {}
+        self._skin: dict[Path, float] = {}
+
+    def match_skin(self) -> None:
+        """Look at all pictures, and tell from now on how light the skin of translations should be.
+
+        Raises:
+            ImageError: one cannot be read.
+        """
+        own = [np.array([self._skin_level(path) for path in paths]) for paths in self.paths]
+        for paths, levels, others in zip(self.paths, own, reversed(own), strict=True):
+            self._skin |= zip(paths, matched_levels(levels, others), strict=True)
+
+    def _skin_level(self, path: Path) -> float:
+        return float(skin_level(to_signed(self._loaded(path)[None])))
 
     def at(self, step: int) -> Batch:
         """Return the batch of a step, counted from 1: the same at every call.
@@ -118,7 +134,7 @@ class UnpairedBatches:
         Raises:
             ImageError: a picture cannot be read any more.
         """
-        sides, names = [], []
+        sides, names, skin = [], [], []
         places = range((step - 1) * self.batch_size, step * self.batch_size)[self.share]
         for side in range(len(SIDES)):
             pictures = []
@@ -126,9 +142,11 @@ class UnpairedBatches:
                 path, picture = self._picture(side, place)
                 pictures.append(picture)
                 names.append(path.relative_to(self.dataset_dir).as_posix())
+                skin.append(self._skin.get(path, 0.0))
             sides.append(to_signed(np.stack(pictures)))
         numbers = draw_numbers(self.seed, step, self.batch_size)[:, :, self.share]
-        return Batch(sides[0], sides[1], numbers, names)
+        levels = torch.tensor(skin).view(len(SIDES), -1)
+        return Batch(sides[0], sides[1], numbers, levels, names)
 
     def _picture(self, side: int, place: int) -> tuple[Path, RgbU8]:
         """Return the picture at a place in the endless row of a side's epochs, augmented."""

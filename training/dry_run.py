@@ -19,7 +19,7 @@ from anymus.params_train import TrainParams
 from anymus.progress import log
 from anymus.torchlib import deterministic, pick_device
 
-from .data import find_pictures
+from .data import Batch, find_pictures
 from .diffaug import draw_numbers
 from .loop import build_networks_of, new_state, peak_memory_mib
 from .memory import keep_freed_memory
@@ -239,8 +239,9 @@ def _measure(params: TrainParams, device: torch.device, seed: int) -> float:
     for step in range(warm_up + _MEASURED_ITERATIONS):
         real_a, real_b = torch.rand(shape, generator=generator) * 2 - 1
         numbers = draw_numbers(seed, step, params.batch_size)
+        batch = Batch(real_a, real_b, numbers, torch.zeros(2, params.batch_size), [])
         begun_s = time.perf_counter()
-        stepper(real_a, real_b, numbers, state.augment_probability).tolist()  # waits for a GPU
+        stepper(batch, state.augment_probability).tolist()  # waits for a GPU
         if step >= warm_up:
             times_s.append(time.perf_counter() - begun_s)
             if time.monotonic() - started_s > _MAX_MEASURED_S:

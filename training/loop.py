@@ -270,6 +270,8 @@ def _open_run(
         start_sha256=start.sha256 if start else None,
     )
     batches.paths = _selected(batches.paths, params.select_share, dataset_dir, folder, world)
+    if params.skin_weight > 0:
+        batches.match_skin()
     log.info(
         "training on %s: %d pictures of A, %d of B, %d iterations of batch %d at %d px",
         device,
@@ -402,7 +404,7 @@ def _one_iteration(
     params, step = run.params, state.step + 1
     batch = _read_batch(run, state, loader, step)
     state.optimizers.set_lr(learning_rate(params, step))
-    losses = stepper(batch.real_a, batch.real_b, batch.numbers, state.augment_probability)
+    losses = stepper(batch, state.augment_probability)
     *means, stopping = run.world.mean(
         torch.cat([losses, losses.new_tensor([float(ends.is_due)])])
     ).tolist()

@@ -19,6 +19,7 @@ from .losses import (
     cycle_loss,
     discriminator_loss,
     identity_loss,
+    skin_loss,
     tone_loss,
 )
 from .networks import Judged, Networks, Translated
@@ -39,6 +40,7 @@ class LossWeights:
     identity: float
     cam: float
     tone: float = 0.0  # 0: as in the paper
+    skin: float = 0.0  # the same
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,7 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
     *,
     how: How | None = None,
     augmenting: Augmenting | None = None,
+    skin: Tensor | None = None,
     wrapped: Wrapped | None = None,
 ) -> Losses:
     """Train every network on one batch, in place, and return the named losses.
@@ -192,17 +195,26 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
         weights: of the losses in the totals.
         how: order, precision and memory; None: fast, in single precision.
         augmenting: differentiable augmentation; None: none. The strict order has none.
+        skin: (2, N) in [-1, 1], how light the skin of translations of photos and of manga should
+            be; None only if that loss has no weight.
         wrapped: of these networks, if several processes train them together.
 
     Returns:
         Detached scalars: `d_<discriminator>` for each of them, `d_total`, `d_real_sign` (mean sign
         of the verdict on real patches: 1 if all are known), `g_adversarial`, `g_cycle`,
-        `g_identity`, `g_cam`, `g_tone` (if it has a weight), `g_total`. All but the totals are
-        unweighted.
+        `g_identity`, `g_cam`, `g_tone` and `g_skin` (if they have a weight), `g_total`. All but the
+        totals are unweighted.
     """
     how = how or How()
     iteration = _Iteration(
-        networks, wrapped or wrap(networks), optimizers, weights, how, augmenting, real_a.device
+        networks,
+        wrapped or wrap(networks),
+        optimizers,
+        weights,
+        how,
+        augmenting,
+        skin,
+        real_a.device,
     )
     if how.order == "strict":
         losses = _strict_step(iteration, real_a, real_b)
@@ -223,6 +235,7 @@ class _Iteration:
     weights: LossWeights
     how: How
     augmenting: Augmenting | None
+    skin: Tensor | None
     device: torch.device
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -353,9 +366,11 @@ def _parts(
 ) -> Iterator[tuple[_Iteration, Tensor, Tensor]]:
     first = 0
     for part_a, part_b in parts:
-        own = one.augmenting and one.augmenting.of(first, first + len(part_a))
-        yield replace(one, augmenting=own), part_a, part_b
-        first += len(part_a)
+        last = first + len(part_a)
+        own = one.augmenting and one.augmenting.of(first, last)
+        skin = None if one.skin is None else one.skin[:, first:last]
+        yield replace(one, augmenting=own, skin=skin), part_a, part_b
+        first = last
 
 
 def _backward_part(
@@ -464,6 +479,12 @@ def _generator_losses(
     if weights.tone > 0:
         losses["g_tone"] = tone_loss(passes.a2b.image, real_a) + tone_loss(passes.b2a.image, real_b)
         losses["g_total"] = losses["g_total"] + weights.tone * losses["g_tone"]
+    if one.skin is not None and weights.skin > 0:
+        levels_a, levels_b = one.skin
+        losses["g_skin"] = skin_loss(passes.a2b.image, levels_a) + skin_loss(
+            passes.b2a.image, levels_b
+        )
+        losses["g_total"] = losses["g_total"] + weights.skin * losses["g_skin"]
     return losses
 
 

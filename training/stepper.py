@@ -8,6 +8,7 @@ from torch import Tensor
 from anymus.params_train import TrainParams
 
 from .checkpoint import TrainingState
+from .data import Batch
 from .networks import Networks
 from .step import (
     Augmenting,
@@ -72,6 +73,7 @@ class Stepper:
             params.identity_weight,
             params.cam_weight,
             params.tone_weight,
+            params.skin_weight,
         )
         choose_forms(state.networks, params.order, is_compiled=params.is_compiled)
         for generator in (state.networks.generator_a2b, state.networks.generator_b2a):
@@ -81,19 +83,16 @@ class Stepper:
         self._wrapped = wrap(state.networks, world.wrap)
         self._graph = _Graph(self._compute) if has_graph(params, device, world) else None
 
-    def __call__(
-        self, real_a: Tensor, real_b: Tensor, numbers: Tensor, probability: float
-    ) -> Tensor:
+    def __call__(self, batch: Batch, probability: float) -> Tensor:
         """Do one iteration and return its losses, in the order of `names`; still on the device.
 
         Args:
-            real_a: (N, 3, H, W) in [-1, 1].
-            real_b: (N, 3, H, W) in [-1, 1].
-            numbers: what augmentation draws from, see `diffaug.draw_numbers`.
+            batch: what to train on.
             probability: of augmentation.
         """
-        inputs = [self._placed(x) for x in (real_a, real_b)]
-        inputs += [numbers.to(self._device), torch.tensor(probability, device=self._device)]
+        inputs = [self._placed(x) for x in (batch.real_a, batch.real_b)]
+        inputs += [x.to(self._device) for x in (batch.numbers, batch.skin)]
+        inputs.append(torch.tensor(probability, device=self._device))
         return self._compute(*inputs) if self._graph is None else self._graph(inputs)
 
     def _placed(self, x: Tensor) -> Tensor:
@@ -102,7 +101,7 @@ class Stepper:
         return x.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def _compute(
-        self, real_a: Tensor, real_b: Tensor, numbers: Tensor, probability: Tensor
+        self, real_a: Tensor, real_b: Tensor, numbers: Tensor, skin: Tensor, probability: Tensor
     ) -> Tensor:
         augmenting = Augmenting(self._kinds, numbers, probability) if self._kinds else None
         losses = train_step(
@@ -113,6 +112,7 @@ class Stepper:
             self._weights,
             how=self._how,
             augmenting=augmenting,
+            skin=skin,
             wrapped=self._wrapped,
         )
         self.names = list(losses)
