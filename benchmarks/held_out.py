@@ -12,7 +12,8 @@ value that five faces or more have becomes a row.
 `face` is the share of translations in which the detector `drawn_faces` finds a face; `eye drift` is
 that of `anymus evaluate`: the distance between the eyes of the photo and those of the drawing, in
 widths of the face. The detector errs too: the row `drawings` shows it on portraits of our
-renderer whose eyes are known.
+renderer whose eyes are known. `cheeks` is how light the drawn skin is, 0 black to 1 white, the
+group's mean (`training.skin`).
 """
 
 import argparse
@@ -33,6 +34,8 @@ from anymus.images import RgbU8, read_rgb, resize_rgb, write_png
 from anymus.manifest import Domain, Face, ImageRecord, read_manifest
 from inference.translator import Translator, find_weights
 from training.content import LOOK_PX, NEAR, Eyes, eye_drift, look
+from training.data import to_signed
+from training.skin import skin_level
 
 LIGHT_DEG, DARK_DEG = 28.0, 10.0
 SHEET_COLUMNS = 8
@@ -71,11 +74,11 @@ def main() -> None:
     if arguments.people is not None:
         groups |= _groups_of_people(seen, arguments.people)
     figures = {name: _figures(group) for name, group in groups.items()}
-    print("group                 n  face  eye drift: median  95 %  within 5 %")
+    print("group                 n  face  eye drift: median  95 %  within 5 %  cheeks")
     for name, row in figures.items():
         print(
             f"{name:19} {row['n']:4.0f}  {row['face']:.2f}              {row['drift_median']:.3f}"
-            f" {row['drift_95']:.3f}        {row['within_5']:.2f}"
+            f" {row['drift_95']:.3f}        {row['within_5']:.2f}    {row['cheeks']:.2f}"
         )
     write_json(arguments.output / "figures.json", figures)
     write_png(arguments.output / "sheet.png", _sheet(seen))
@@ -150,14 +153,19 @@ def _tone_deg(photo: RgbU8, eyes: NDArray[np.float64]) -> float:
     return float(np.degrees(np.arctan2(lab[0] - 50.0, lab[2])))
 
 
+def _cheeks(drawing: RgbU8) -> float:
+    return (skin_level(to_signed(drawing[None])).item() + 1) / 2
+
+
 def _figures(group: Sequence[Seen]) -> dict[str, float]:
     drifts = np.array([one.drift for one in group if one.drift is not None] or [np.nan])
     return {
         "n": float(len(group)),
-        "face": float(np.mean([one.has_face for one in group])) if group else 0.0,
+        "face": float(np.mean([one.has_face for one in group] or [False])),
         "drift_median": round(float(np.median(drifts)), 4),
         "drift_95": round(float(np.percentile(drifts, 95)), 4),
         "within_5": round(float((drifts < NEAR).mean()), 3),
+        "cheeks": round(float(np.mean([_cheeks(one.drawing) for one in group] or [np.nan])), 3),
     }
 
 
