@@ -165,6 +165,12 @@ class TrainParams(_Section):
         description="photos only: each gets a gamma between 2^-x and 2^x, each channel up to a"
         " quarter of that more or less, as if lit otherwise; 0: none, as in the paper",
     )
+    grey_share: float = Field(
+        ge=0,
+        le=1,
+        description="photos only: share of the times that one is shown in grey; 0: none, as in the"
+        " paper",
+    )
     batch_size: int = Field(ge=1, le=1024, description="pictures of each domain in one iteration")
     micro_batches: int = Field(
         ge=1,

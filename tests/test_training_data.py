@@ -106,6 +106,25 @@ def test_only_photos_get_another_light(tmp_path: Path) -> None:
     assert torch.equal(jittered.real_a, make_batches(tmp_path, lit).at(3).real_a)
 
 
+def test_a_share_of_the_photos_is_shown_in_grey(tmp_path: Path) -> None:
+    make_folders(tmp_path, 100, 100)
+    for index in range(100):
+        for side in "AB":
+            red = np.full((16, 16, 3), (200, 100, index), np.uint8)
+            write_png(tmp_path / f"train{side}" / f"{index:03d}.png", red)
+    filmed = Augmentation(16, 16, flip_probability=0.0, grey_share=0.3)
+    shown = [make_batches(tmp_path, filmed).at(step) for step in range(1, 101)]
+    photos = torch.cat([batch.real_a for batch in shown])
+    is_grey = (photos == photos[:, :1]).all(dim=(1, 2, 3))
+    assert 0.25 < is_grey.float().mean().item() < 0.35
+    assert (photos[~is_grey][:, 0] == to_signed(np.uint8([[[[200]]]]).repeat(3, 3))[0, 0]).all()
+    assert {round(x) for x in ((photos[is_grey][:, 0, 0, 0] + 1) * 127.5).tolist()} <= set(
+        range(118, 131)
+    )
+    drawings = torch.cat([batch.real_b for batch in shown])
+    assert not (drawings == drawings[:, :1]).all(dim=(1, 2, 3)).any()
+
+
 def test_skin_is_matched_by_rank_before_another_light_falls_on_it(tmp_path: Path) -> None:
     make_folders(tmp_path, 4, 2)
     lit = Augmentation(16, 16, flip_probability=0.5, gamma_jitter=0.8)

@@ -61,6 +61,7 @@ TINY: dict[str, Any] = {
     "cycle_weight": 10.0,
     "identity_weight": 10.0,
     "cam_weight": 1000.0,
+    "grey_share": 0.5,
     "tone_weight": 1.0,
     "skin_weight": 1.0,
     "ema_decay": 0.9,

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from anymus.errors import DatasetError
 from anymus.files import sha256_bytes
-from anymus.images import RgbU8, read_rgb, resize_rgb
+from anymus.images import RgbU8, read_rgb, resize_rgb, to_grey
 from anymus.shards import plain_path, read_stored, walk_stored
 
 from .diffaug import draw_numbers
@@ -46,6 +46,7 @@ class Augmentation:
     image_size_px: int
     flip_probability: float
     gamma_jitter: float = 0.0  # of photos
+    grey_share: float = 0.0  # of photos
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -155,8 +156,9 @@ class UnpairedBatches:
         path = self.paths[side][index]
         rng = np.random.default_rng([self.seed, epoch, side, 1 + index])
         picture = augment(self._loaded(path), self.augmentation, rng)
-        jitter = self.augmentation.gamma_jitter if SIDES[side] == "A" else 0.0
-        return path, light_otherwise(picture, jitter, rng) if jitter > 0 else picture
+        if SIDES[side] == "A":
+            picture = photograph_otherwise(picture, self.augmentation, rng)
+        return path, picture
 
     def _loaded(self, path: Path) -> RgbU8:
         if path in self._cache:
@@ -182,6 +184,17 @@ def augment(rgb_u8: RgbU8, augmentation: Augmentation, rng: np.random.Generator)
     top, left = rng.integers(0, augmentation.load_size_px - size_px + 1, size=2)
     crop = rgb_u8[top : top + size_px, left : left + size_px]
     return crop[:, ::-1] if rng.random() < augmentation.flip_probability else crop
+
+
+def photograph_otherwise(
+    rgb_u8: RgbU8, augmentation: Augmentation, rng: np.random.Generator
+) -> RgbU8:
+    """Return the photo in another light and on black-and-white film, as the augmentation wants."""
+    if augmentation.gamma_jitter > 0:
+        rgb_u8 = light_otherwise(rgb_u8, augmentation.gamma_jitter, rng)
+    if augmentation.grey_share > 0 and rng.random() < augmentation.grey_share:
+        return np.repeat(to_grey(rgb_u8)[..., None], 3, axis=2)
+    return rgb_u8
 
 
 def light_otherwise(rgb_u8: RgbU8, jitter: float, rng: np.random.Generator) -> RgbU8:

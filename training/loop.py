@@ -255,6 +255,7 @@ def _open_run(
             params.image_size_px,
             params.flip_probability,
             params.gamma_jitter,
+            params.grey_share,
         ),
         seed=seed,
         batch_size=params.batch_size,
