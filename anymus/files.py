@@ -80,16 +80,22 @@ def write_bytes(path: Path, content: bytes) -> None:
 @contextmanager
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Give a stream to fill a file with; it takes the place of `path` when the block succeeds."""
-    if not path.parent.is_dir():
-        path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as stream:
+        with _create(partial) as stream:
             yield stream
         partial.replace(path)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def _create(path: Path) -> BinaryIO:
+    try:
+        return path.open("wb")
+    except FileNotFoundError:  # there is no such folder yet, which is rare
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
 
 
 @contextmanager

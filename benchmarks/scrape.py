@@ -29,6 +29,22 @@ KINDS = {
     "ours": "anymus scrape",
 }
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+# What the reference leaves out of Scrapy is what our crawl leaves out (scrapers/settings.py). The
+# names stand here, so that it imports nothing of ours.
+EXTENSIONS = {
+    "scrapy.extensions.closespider.CloseSpider": 0,
+    "scrapy.extensions.throttle.AutoThrottle": 0,
+}
+SPIDER_MIDDLEWARES = {"scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}
+DOWNLOADER_MIDDLEWARES = {
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
+    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
+    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 600,
+    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 900,
+}
 DIFFERENT = 40  # drawn pictures; a comment in each file makes all bytes differ
 RECIPE = """
 name: bench
@@ -180,8 +196,6 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
     from scrapy.crawler import CrawlerProcess
     from scrapy.pipelines.files import FilesPipeline
 
-    from scrapers.settings import DOWNLOADER_MIDDLEWARES, EXTENSIONS, SPIDER_MIDDLEWARES
-
     folder.mkdir()
     pipeline = _checking(FilesPipeline, folder) if is_checked else FilesPipeline
 
@@ -211,12 +225,7 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
         "AUTOTHROTTLE_ENABLED": False,
         "EXTENSIONS_BASE": EXTENSIONS,
         "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
-        "DOWNLOADER_MIDDLEWARES_BASE": {
-            **DOWNLOADER_MIDDLEWARES,
-            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
-            "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
-            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
-        },
+        "DOWNLOADER_MIDDLEWARES_BASE": DOWNLOADER_MIDDLEWARES,
         "DOWNLOAD_TIMEOUT": 60,
         "DOWNLOAD_MAXSIZE": 33_554_432,
         "RETRY_TIMES": 2,

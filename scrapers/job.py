@@ -19,7 +19,7 @@ Ending = Literal["complete", "over_budget", "mismatch", "failed"]
 class Message(BaseModel):
     """A frozen message, one JSON line."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Sharing(Message):

@@ -16,6 +16,9 @@ PAGE_NAME = "index.html"
 MAX_THUMBNAILS = 120
 MAX_REFUSALS = 400
 _THUMBNAIL_PX = 128
+_LEAST_PX = (
+    96  # a JPEG that its decoder can give with a longer side from here on is not scaled more
+)
 _TEMPLATE = Path(__file__).parent / "page.html"
 
 
@@ -45,11 +48,15 @@ def write_page(folder: Path, rows: list[ImageRecord], title: str) -> None:
 
 
 def _thumbnail(folder: Path, row: ImageRecord) -> str | None:
+    sides_px = sorted((row.width_px or 1, row.height_px or 1))
+    enough_px = max(1, _LEAST_PX * sides_px[0] // sides_px[1])
     try:
-        image = decode_image(read_encoded(folder / str(row.file)), enough_px=_THUMBNAIL_PX)
+        image = decode_image(read_encoded(folder / str(row.file)), enough_px=enough_px)
     except ImageError:
         return None
-    data = base64.b64encode(jpeg_of(fit_image(image, _THUMBNAIL_PX), quality=80))
+    if max(image.size) > _THUMBNAIL_PX:
+        image = fit_image(image, _THUMBNAIL_PX)
+    data = base64.b64encode(jpeg_of(image, quality=80))
     return f"data:image/jpeg;base64,{data.decode()}"
 
 

@@ -23,7 +23,7 @@ _SELECTOR = re.compile(r"^(?P<css>.+?)(?:::attr\((?P<attribute>[\w:-]+)\)|::text
 class RecipePart(BaseModel):
     """A frozen part of a recipe that knows no key but its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class PictureSelectors(RecipePart):

@@ -209,7 +209,10 @@ class CrawlState:
     def end_run(self) -> None:
         """Say that the run is finished, and keep the last entry of each picture."""
         (self.folder / _RUN_NAME).unlink(missing_ok=True)
-        write_entries(self.folder, read_known(self.folder).values())
+        entries = list(iter_entries(self.folder))
+        known = {asked_url(entry.row): entry for entry in entries}
+        if len(known) < len(entries) or any(self.folder.glob("journal-*.jsonl")):
+            write_entries(self.folder, known.values())
 
     def rows_of(self, run: str) -> list[ImageRecord]:
         """Return the last row of each picture that a run saw."""

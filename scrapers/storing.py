@@ -6,7 +6,7 @@ from pathlib import Path
 from anymus.blocklist import REASON, Blocklist
 from anymus.encoded import FORMATS, ImageFacts, open_picture
 from anymus.errors import ImageError
-from anymus.files import content_path, sha256_bytes, sha256_file, write_bytes
+from anymus.files import content_path, sha256_bytes, write_bytes
 from anymus.params import ScrapeParams
 
 from .jpeg import without_data
@@ -46,7 +46,8 @@ def store_picture(
 ) -> tuple[str, str]:
     """Store bytes under their content name and return their SHA-256 and the file's path.
 
-    A file that is already there is trusted only if it holds these bytes.
+    A file that is already there is written anew: to look for one costs as much as it saves, and
+    what it holds would have to be read.
 
     Args:
         content: The encoded bytes.
@@ -63,9 +64,7 @@ def store_picture(
     if blocklist.blocks_bytes(sha256) or _shows_what_is_blocked(content, blocklist):
         raise ImageError("blocked", reason=REASON)
     file = content_path(sha256, facts.suffix)
-    path = folder / (file.name if is_flat else file)
-    if not (path.is_file() and sha256_file(path) == sha256):
-        write_bytes(path, content)
+    write_bytes(folder / (file.name if is_flat else file), content)
     return sha256, file.as_posix()
 
 

@@ -1,16 +1,20 @@
+import base64
 import csv
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from anymus.encoded import read_facts
 from anymus.errors import DatasetError, ParamsError
 from anymus.files import sha256_bytes
 from anymus.images import encode_jpeg, encode_png
 from anymus.manifest import ImageRecord, read_manifest
 from anymus.params import Params
 from scrapers.folder import scrape_folder
+from scrapers.page import PAGE_NAME, write_page
 from scrapers.report import ScrapeReport
 
 
@@ -176,3 +180,29 @@ def test_limits_hold_for_folders(lenient: Params, source: Path, tmp_path: Path) 
     assert run(max_picture_bytes=largest - 1).rejected["too_many_bytes"] == 1
     assert not run(max_pictures=3).is_complete
     assert len(read_manifest(tmp_path / "raw")) == 3
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "shown"),
+    [
+        ("jpg", (500, 375), (125, 94)),  # as the decoder gives it at a quarter
+        ("jpg", (600, 450), (128, 96)),  # a quarter is too large, an eighth too small
+        ("jpg", (1000, 30), (125, 4)),
+        ("jpg", (40, 30), (40, 30)),
+        ("png", (375, 500), (96, 128)),
+    ],
+)
+def test_a_thumbnail_is_no_larger_than_it_is_shown(
+    tmp_path: Path, kind: str, size: tuple[int, int], shown: tuple[int, int]
+) -> None:
+    pixels = np.full((size[1], size[0], 3), 90, dtype=np.uint8)
+    content = encode_jpeg(pixels) if kind == "jpg" else encode_png(pixels)
+    (tmp_path / f"a.{kind}").write_bytes(content)
+    row = ImageRecord(id="a", domain="photo", file=f"a.{kind}", width_px=size[0], height_px=size[1])
+
+    write_page(tmp_path, [row], "mine")
+
+    found = re.search(r"data:image/jpeg;base64,([^\"]+)", (tmp_path / PAGE_NAME).read_text())
+    assert found is not None
+    facts = read_facts(base64.b64decode(found[1]))
+    assert (facts.width_px, facts.height_px) == shown
