@@ -93,9 +93,7 @@ class RobotsMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "RobotsMiddleware":
         """Return the middleware of a crawl."""
-        middleware = cls(crawler)
-        crawler.signals.connect(middleware.hold, signals.response_downloaded)
-        return middleware
+        return cls(crawler)
 
     def hold(self, request: Request) -> None:
         """Count the Crawl-delay of an answer's host anew."""
@@ -174,6 +172,7 @@ class RobotsMiddleware:
         downloader = self._crawler.engine.downloader
         downloader.per_slot_settings[host] = {"delay": delay_s, "concurrency": 1, "jitter": 0}
         self._slowed_hosts[host] = delay_s
+        self._crawler.signals.connect(self.hold, signals.response_downloaded)
         if host in downloader.slots:
             downloader.slots[host].concurrency = 1
             self._hold_host(host)
