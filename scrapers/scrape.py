@@ -81,7 +81,7 @@ def scrape(
                 fetched=outcome.fetched,
             )
             if is_over:
-                state.end_run()
+                state.end_run(len(rows))
         return report
 
 

@@ -206,13 +206,16 @@ class CrawlState:
         except FileNotFoundError:
             return {}
 
-    def end_run(self) -> None:
-        """Say that the run is finished, and keep the last entry of each picture."""
+    def end_run(self, pictures: int) -> None:
+        """Say that the run is finished, and keep the last entry of each picture.
+
+        Args:
+            pictures: How many the run saw; a journal of so many lines has nothing to drop.
+        """
         (self.folder / _RUN_NAME).unlink(missing_ok=True)
-        entries = list(iter_entries(self.folder))
-        known = {asked_url(entry.row): entry for entry in entries}
-        if len(known) < len(entries) or any(self.folder.glob("journal-*.jsonl")):
-            write_entries(self.folder, known.values())
+        lines = sum(path.read_bytes().count(b"\n") for path in self.folder.glob("journal*.jsonl"))
+        if lines > pictures or any(self.folder.glob("journal-*.jsonl")):
+            write_entries(self.folder, read_known(self.folder).values())
 
     def rows_of(self, run: str) -> list[ImageRecord]:
         """Return the last row of each picture that a run saw."""
