@@ -52,6 +52,7 @@ RECIPES: Mapping[str, Sequence[str]] = {
     "tone": ("train.tone_weight=2",),
     "skin": ("train.skin_weight=5",),
     "light": ("train.gamma_jitter=0.8",),
+    "grey": ("train.grey_share=0.25",),
     "local-only": (_ONE_JUDGE,),
     "local-dilated": (_ONE_JUDGE, "train.discriminator.dilations=[2,4,8]"),
 }
