@@ -16,9 +16,7 @@ PAGE_NAME = "index.html"
 MAX_THUMBNAILS = 120
 MAX_REFUSALS = 400
 _THUMBNAIL_PX = 128
-_LEAST_PX = (
-    96  # a JPEG that its decoder can give with a longer side from here on is not scaled more
-)
+_LEAST_PX = 96  # a JPEG whose decoder gives a longer side from here on is not scaled more
 _TEMPLATE = Path(__file__).parent / "page.html"
 
 
