@@ -93,7 +93,10 @@ class RobotsMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> "RobotsMiddleware":
         """Return the middleware of a crawl."""
-        return cls(crawler)
+        middleware = cls(crawler)
+        # Before the back-off's receiver: a pause is longer than a Crawl-delay.
+        crawler.signals.connect(middleware.hold, signals.response_downloaded)
+        return middleware
 
     def hold(self, request: Request) -> None:
         """Count the Crawl-delay of an answer's host anew."""
@@ -172,7 +175,6 @@ class RobotsMiddleware:
         downloader = self._crawler.engine.downloader
         downloader.per_slot_settings[host] = {"delay": delay_s, "concurrency": 1, "jitter": 0}
         self._slowed_hosts[host] = delay_s
-        self._crawler.signals.connect(self.hold, signals.response_downloaded)
         if host in downloader.slots:
             downloader.slots[host].concurrency = 1
             self._hold_host(host)
