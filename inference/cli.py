@@ -39,7 +39,7 @@ WeightsOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 weights_app = typer.Typer(
-    help="The weights that come with Anymus: list them, read a card; average two."
+    help="The weights that come with Anymus: list them, read a card; average, grey."
 )
 
 
@@ -361,3 +361,26 @@ def average_weights(
     from .average import average_both
 
     print_report(average_both(first, second, share, output), is_json)
+
+
+@weights_app.command("grey")
+def grey_weights(
+    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the generator without colours.")
+    ],
+    direction: Annotated[
+        Direction, typer.Option(help="Which of the folder's two generators.")
+    ] = "a2b",
+    is_json: JsonOption = False,
+) -> None:
+    """Write weights that draw in greys alone, for drawings that have no colour.
+
+    A network that learned from grey drawings still tints what it is unsure of. Here red, green and
+    blue of its last layer become one.
+    """
+    from .grey import take_colour
+    from .translator import find_weights
+
+    source = find_weights(weights, direction)
+    print_report(take_colour(source, output / f"generator_{direction}.safetensors"), is_json)
