@@ -24,7 +24,8 @@ from pathlib import Path
 CONCURRENCY = 8
 KINDS = {
     "stock": "Scrapy FilesPipeline",
-    "checked": "the same, with our check of each picture",
+    "whole": "FilesPipeline with all parts of Scrapy that are on by default",
+    "checked": "FilesPipeline with our check of each picture",
     "bare": "anymus scrape without that check",
     "ours": "anymus scrape",
 }
@@ -187,10 +188,11 @@ def crawl_unchecked() -> None:
     crawl.main()
 
 
-def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
+def crawl_stock(url: str, folder: Path, *, is_checked: bool, is_whole: bool) -> None:
     """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl.
 
-    `is_checked`: each picture is checked as ours are before it is stored.
+    `is_checked`: each picture is checked as ours are before it is stored. `is_whole`: no part of
+    Scrapy is left out that our crawl leaves out.
     """
     from scrapy import Spider
     from scrapy.crawler import CrawlerProcess
@@ -223,15 +225,18 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool) -> None:
         "CONCURRENT_REQUESTS_PER_DOMAIN": CONCURRENCY,
         "CONCURRENT_REQUESTS": CONCURRENCY + 3,
         "AUTOTHROTTLE_ENABLED": False,
-        "EXTENSIONS_BASE": EXTENSIONS,
-        "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
-        "DOWNLOADER_MIDDLEWARES_BASE": DOWNLOADER_MIDDLEWARES,
         "DOWNLOAD_TIMEOUT": 60,
         "DOWNLOAD_MAXSIZE": 33_554_432,
         "RETRY_TIMES": 2,
         "LOG_LEVEL": "ERROR",
-        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
     }
+    if not is_whole:
+        settings |= {
+            "EXTENSIONS_BASE": EXTENSIONS,
+            "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
+            "DOWNLOADER_MIDDLEWARES_BASE": DOWNLOADER_MIDDLEWARES,
+            "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+        }
     process = CrawlerProcess(settings)
     process.crawl(Gallery)
     process.start()
@@ -319,8 +324,12 @@ def main() -> None:
         crawl_unchecked()
         return
     if options.crawl:
-        crawl = crawl_ours if options.crawl in ("ours", "bare") else crawl_stock
-        crawl(options.url, options.folder, is_checked=options.crawl in ("ours", "checked"))
+        is_checked = options.crawl in ("ours", "checked")
+        if options.crawl in ("ours", "bare"):
+            crawl_ours(options.url, options.folder, is_checked=is_checked)
+        else:
+            is_whole = options.crawl == "whole"
+            crawl_stock(options.url, options.folder, is_checked=is_checked, is_whole=is_whole)
         return
     costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
     manifest_s = []
