@@ -15,6 +15,7 @@ from torch import Tensor
 
 from anymus.params import read_preset
 from anymus.params_train import TrainParams
+from training.data import Batch
 from training.diffaug import draw_numbers
 from training.loop import build_networks_of, new_state
 from training.stepper import Stepper
@@ -36,7 +37,7 @@ class Job:
 def _params(micro_batches: int) -> TrainParams:
     values: dict[str, Any] = YAML(typ="safe").load(read_preset("demo"))["train"]
     values |= {"image_size_px": SIZE_PX, "load_size_px": SIZE_PX, "micro_batches": micro_batches}
-    values["batch_size"] = BATCH
+    values |= {"batch_size": BATCH, "tone_weight": 2.0, "skin_weight": 2.0}
     values["augment"] = {"kinds": ["colour"], "probability": 0.5, "target_sign": None}
     values["generator"] |= {"base_channels": 2, "residual_blocks": 1}
     values["discriminator"] |= {"base_channels": 2, "global_layers": 5, "local_layers": 3}
@@ -61,7 +62,8 @@ def _train(rank: int, job: Job) -> None:
             generator = torch.Generator().manual_seed(step)
             real_a, real_b = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
             numbers = draw_numbers(1, step, BATCH)[:, :, share]
-            losses = stepper(real_a[share], real_b[share], numbers, 0.5)
+            skin = torch.linspace(-1, 1, 2 * BATCH, dtype=torch.float64).view(2, BATCH)[:, share]
+            losses = stepper(Batch(real_a[share], real_b[share], numbers, skin, []), 0.5)
         losses = world.mean(losses)
         if world.is_writer:
             found = {**state.networks.state_dict(), "losses": losses.double()}
