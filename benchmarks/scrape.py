@@ -8,6 +8,7 @@ when it ended. One small crawl of each kind goes before, so that no run compiles
 """
 
 import argparse
+import json
 import os
 import shutil
 import socket
@@ -30,22 +31,6 @@ KINDS = {
     "ours": "anymus scrape",
 }
 _NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
-# What the reference leaves out of Scrapy is what our crawl leaves out (scrapers/settings.py). The
-# names stand here, so that it imports nothing of ours.
-EXTENSIONS = {
-    "scrapy.extensions.closespider.CloseSpider": 0,
-    "scrapy.extensions.throttle.AutoThrottle": 0,
-}
-SPIDER_MIDDLEWARES = {"scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": 50}
-DOWNLOADER_MIDDLEWARES = {
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
-    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
-    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
-    "scrapy.downloadermiddlewares.retry.RetryMiddleware": 550,
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": 590,
-    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": 600,
-    "scrapy.downloadermiddlewares.httpcache.HttpCacheMiddleware": 900,
-}
 DIFFERENT = 40  # drawn pictures; a comment in each file makes all bytes differ
 RECIPE = """
 name: bench
@@ -188,11 +173,31 @@ def crawl_unchecked() -> None:
     crawl.main()
 
 
-def crawl_stock(url: str, folder: Path, *, is_checked: bool, is_whole: bool) -> None:
+def parts_of_ours() -> dict[str, object]:
+    """Return the settings by which our crawl leaves parts of Scrapy out.
+
+    The reference is handed them, so that it imports nothing of ours.
+    """
+    from scrapers.settings import DOWNLOADER_MIDDLEWARES, EXTENSIONS, SPIDER_MIDDLEWARES
+
+    return {
+        "EXTENSIONS_BASE": EXTENSIONS,
+        "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
+        "DOWNLOADER_MIDDLEWARES_BASE": {
+            **DOWNLOADER_MIDDLEWARES,
+            "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": 100,
+            "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": 350,
+            "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": 400,
+        },
+        "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
+    }
+
+
+def crawl_stock(url: str, folder: Path, parts: dict[str, object], *, is_checked: bool) -> None:
     """Run a plain Scrapy spider with FilesPipeline and the settings of our crawl.
 
-    `is_checked`: each picture is checked as ours are before it is stored. `is_whole`: no part of
-    Scrapy is left out that our crawl leaves out.
+    `parts`: settings that leave parts of Scrapy out. `is_checked`: each picture is checked as ours
+    are before it is stored.
     """
     from scrapy import Spider
     from scrapy.crawler import CrawlerProcess
@@ -229,14 +234,8 @@ def crawl_stock(url: str, folder: Path, *, is_checked: bool, is_whole: bool) -> 
         "DOWNLOAD_MAXSIZE": 33_554_432,
         "RETRY_TIMES": 2,
         "LOG_LEVEL": "ERROR",
+        **parts,
     }
-    if not is_whole:
-        settings |= {
-            "EXTENSIONS_BASE": EXTENSIONS,
-            "SPIDER_MIDDLEWARES_BASE": SPIDER_MIDDLEWARES,
-            "DOWNLOADER_MIDDLEWARES_BASE": DOWNLOADER_MIDDLEWARES,
-            "STATS_CLASS": "scrapy.statscollectors.DummyStatsCollector",
-        }
     process = CrawlerProcess(settings)
     process.crawl(Gallery)
     process.start()
@@ -261,6 +260,8 @@ def _checking(base: type, folder: Path) -> type:
 def measure(kind: str, url: str, folder: Path) -> Cost:
     """Return what one crawl in a new process cost."""
     command = [sys.executable, __file__, "--crawl", kind, "--url", url, "--folder", str(folder)]
+    if kind in ("stock", "checked"):
+        command += ["--parts", json.dumps(parts_of_ours())]
     environment = {name: value for name, value in os.environ.items() if name != _NO_BYTECODE}
     environment["PYTHONPYCACHEPREFIX"] = str(folder.parent / "bytecode")
     began = time.perf_counter()
@@ -318,6 +319,7 @@ def main() -> None:
     parser.add_argument("--crawl", choices=list(KINDS), help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--parts", default="{}", help=argparse.SUPPRESS)
     parser.add_argument("--unchecked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.unchecked:
@@ -328,8 +330,8 @@ def main() -> None:
         if options.crawl in ("ours", "bare"):
             crawl_ours(options.url, options.folder, is_checked=is_checked)
         else:
-            is_whole = options.crawl == "whole"
-            crawl_stock(options.url, options.folder, is_checked=is_checked, is_whole=is_whole)
+            parts = json.loads(options.parts)
+            crawl_stock(options.url, options.folder, parts, is_checked=is_checked)
         return
     costs: dict[str, list[Cost]] = {kind: [] for kind in KINDS}
     manifest_s = []
