@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from anymus.errors import AnymusError, CheckpointError, ParamsError
+from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 from anymus.shipped import resolve_weights
-from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
+from training.weights_file import GENERATOR_KIND, read_arrays
 
 from .engines import require_numbers
+from .generator_file import weights_name, write_weights
 from .options import DIRECTIONS, Direction
 from .translator import find_weights
 
@@ -43,7 +44,7 @@ def average_both(first: Path, second: Path, share: float, folder: Path) -> Avera
     """
     for direction in _shared_directions(first, second):
         one, two = (find_weights(weights, direction) for weights in (first, second))
-        average(one, two, share, folder / _name(direction))
+        average(one, two, share, folder / weights_name(direction))
     return AverageReport(folder, share)
 
 
@@ -53,13 +54,9 @@ def _shared_directions(first: Path, second: Path) -> list[Direction]:
     shared = [
         direction
         for direction in DIRECTIONS
-        if all((folder / _name(direction)).is_file() for folder in folders)
+        if all((folder / weights_name(direction)).is_file() for folder in folders)
     ]
     return shared or [DIRECTIONS[0]]
-
-
-def _name(direction: Direction) -> str:
-    return f"generator_{direction}.safetensors"
 
 
 def average(first: Path, second: Path, share: float, dst: Path) -> None:
@@ -102,9 +99,5 @@ def average(first: Path, second: Path, share: float, dst: Path) -> None:
         for name in two
     }
     source = {"sha256": sha256_file(first), "share": round(1 - share, 6)}
-    facts = {**two_facts, "precision": "fp32", "averaged_with": source}
-    try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(dst, {name: array.astype(np.float32) for name, array in mean.items()}, facts)
-    except OSError as error:
-        raise AnymusError(f"cannot write {dst}: {error}", "give another folder with -o") from error
+    facts = {**two_facts, "averaged_with": source}
+    write_weights(dst, mean, facts)

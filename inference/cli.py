@@ -379,8 +379,9 @@ def grey_weights(
     A network that learned from grey drawings still tints what it is unsure of. Here red, green and
     blue of its last layer become one.
     """
+    from .generator_file import weights_name
     from .grey import take_colour
     from .translator import find_weights
 
     source = find_weights(weights, direction)
-    print_report(take_colour(source, output / f"generator_{direction}.safetensors"), is_json)
+    print_report(take_colour(source, output / weights_name(direction)), is_json)

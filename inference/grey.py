@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from anymus.errors import AnymusError, ParamsError
-from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
+from anymus.errors import ParamsError
+from training.weights_file import GENERATOR_KIND, read_arrays
 
 from .engines import require_numbers
+from .generator_file import write_weights
 
 _HEAD = "head.weight"  # (3, width, kernel, kernel): the last convolution, before tanh
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -51,13 +52,5 @@ def take_colour(weights: Path, dst: Path) -> GreyReport:
     require_numbers(weights, arrays)
     luma = np.tensordot(_LUMA, arrays[_HEAD].astype(np.float64), axes=1)
     grey = {**arrays, _HEAD: np.repeat(luma[None], 3, axis=0)}
-    try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-        write_arrays(
-            dst,
-            {name: array.astype(np.float32) for name, array in grey.items()},
-            {**facts, "precision": "fp32", "is_grey": True},
-        )
-    except OSError as error:
-        raise AnymusError(f"cannot write {dst}: {error}", "give another folder with -o") from error
+    write_weights(dst, grey, {**facts, "is_grey": True})
     return GreyReport(dst)

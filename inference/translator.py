@@ -14,6 +14,7 @@ from anymus.shipped import DEFAULT_SET, resolve_weights
 
 from .engines import Engine, load_engine
 from .finish import Heat
+from .generator_file import weights_name
 from .options import DIRECTIONS, Direction, EngineName
 
 # Of weights that do not say how a face lay in the pictures they were trained on.
@@ -149,7 +150,7 @@ def find_weights(weights: Path | None, direction: Direction | None) -> Path:
     """
     path = resolve_weights(weights or Path(DEFAULT_SET))
     if path.is_dir():
-        path = path / f"generator_{direction or 'a2b'}.safetensors"
+        path = path / weights_name(direction or "a2b")
     if not path.is_file():
         raise CheckpointError(
             f"no generator weights at {path}",
