@@ -2,7 +2,7 @@
 
     python benchmarks/train_step.py --preset light --size 256 --rounds 3
     python benchmarks/train_step.py --preset light --variants port ours ours-bf16
-    python benchmarks/train_step.py --device cuda --variants port ours-bf16-compiled
+    python benchmarks/train_step.py --device cuda --variants port ours-bf16-compiled-graph
 
 All variants start from the same weights and see the same pictures, in one process, in turns. A row
 is a variant: the median of its CPU seconds and wall seconds an iteration with the half-width of
@@ -30,7 +30,8 @@ from training.layers import Forms, set_forms
 from training.loop import build_networks_of
 from training.memory import keep_freed_memory
 from training.networks import Networks
-from training.step import How, LossWeights, Optimizers, make_optimizers, train_step
+from training.step import How, Losses, LossWeights, Optimizers, make_optimizers, train_step
+from training.stepper import StepGraph
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,6 +48,7 @@ class Variant:
     is_fused_adam: bool = False
     is_keeping: bool = False  # freed memory, see training.memory
     is_compiled: bool = False
+    is_graphed: bool = False  # recorded once, then replayed; on a GPU alone
     is_checkpointing: bool = False
 
 
@@ -74,6 +76,8 @@ VARIANTS = {
     "ours-bf16": replace(OURS, how=BF16),
     "ours-bf16-checkpointing": replace(OURS, how=BF16, is_checkpointing=True),
     "ours-bf16-compiled": replace(COMPILED, how=BF16),
+    "ours-bf16-graph": replace(OURS, how=BF16, is_graphed=True),
+    "ours-bf16-compiled-graph": replace(COMPILED, how=BF16, is_graphed=True),
     "ours-bf16-compiled-unfolded": replace(COMPILED, how=BF16, forms=Forms(False, False, True)),
 }
 
@@ -94,10 +98,30 @@ class Contestant:
     variant: Variant
     networks: Networks
     optimizers: Optimizers
+    weights: LossWeights
+    names: list[str] = field(default_factory=list)  # of the losses
+    graph: StepGraph | None = None
     cpu_s: list[float] = field(default_factory=list)
     wall_s: list[float] = field(default_factory=list)
     peak_bytes: list[int] = field(default_factory=list)
     first_losses: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.variant.is_graphed:
+            self.graph = StepGraph(self._compute)
+
+    def step(self, real_a: Tensor, real_b: Tensor) -> None:
+        """Do one iteration; the losses of the very first one are kept."""
+        losses = self._compute(real_a, real_b) if not self.graph else self.graph([real_a, real_b])
+        if not self.first_losses:
+            self.first_losses = dict(zip(self.names, losses.tolist(), strict=True))
+
+    def _compute(self, real_a: Tensor, real_b: Tensor) -> Tensor:
+        losses: Losses = train_step(
+            self.networks, self.optimizers, real_a, real_b, self.weights, how=self.variant.how
+        )
+        self.names = list(losses)
+        return torch.stack([loss.float() for loss in losses.values()])
 
     @property
     def state_bytes(self) -> int:
@@ -124,8 +148,12 @@ def make_contestant(name: str, params: TrainParams, device: torch.device) -> Con
         betas=(params.beta1, params.beta2),
         weight_decay=params.weight_decay,
         is_fused=variant.is_fused_adam,
+        is_capturable=variant.is_graphed,
     )
-    return Contestant(name, variant, networks, optimizers)
+    weights = LossWeights(
+        params.adv_weight, params.cycle_weight, params.identity_weight, params.cam_weight
+    )
+    return Contestant(name, variant, networks, optimizers, weights)
 
 
 def main() -> None:
@@ -138,9 +166,6 @@ def main() -> None:
     contestants = [make_contestant(name, params, device) for name in args.variants]
     generator = torch.Generator().manual_seed(0)
     shape = (2, args.batch, 3, size_px, size_px)
-    weights = LossWeights(
-        params.adv_weight, params.cycle_weight, params.identity_weight, params.cam_weight
-    )
     print(
         f"{args.preset}, {size_px} px, batch {args.batch}, {describe(device)},"
         f" torch {torch.__version__}, {torch.get_num_threads()} threads,"
@@ -149,13 +174,11 @@ def main() -> None:
     for index in range(args.warm_up + args.rounds):
         real_a, real_b = (torch.rand(shape, generator=generator) * 2 - 1).to(device)
         for contestant in contestants:
-            run(contestant, real_a, real_b, weights, is_counted=index >= args.warm_up)
+            run(contestant, real_a, real_b, is_counted=index >= args.warm_up)
     print_table(contestants)
 
 
-def run(
-    one: Contestant, real_a: Tensor, real_b: Tensor, weights: LossWeights, *, is_counted: bool
-) -> None:
+def run(one: Contestant, real_a: Tensor, real_b: Tensor, *, is_counted: bool) -> None:
     keep_freed_memory(is_kept=False)
     keep_freed_memory(is_kept=one.variant.is_keeping)
     if one.variant.is_channels_last:
@@ -168,19 +191,17 @@ def run(
         synchronise(real_a.device)
         cpu_s, wall_s = time.process_time(), time.perf_counter()
         for _ in range(repeats):
-            losses = train_step(
-                one.networks, one.optimizers, real_a, real_b, weights, how=one.variant.how
-            )
+            one.step(real_a, real_b)
         synchronise(real_a.device)
         cpu_s, wall_s = time.process_time() - cpu_s, time.perf_counter() - wall_s
     layers.instance_layer_norm = plain
-    if not one.first_losses:
-        one.first_losses = {name: loss.item() for name, loss in losses.items()}
-    for optimizer in (one.optimizers.generators, one.optimizers.discriminators):
-        optimizer.zero_grad()
+    if not one.graph:  # gradients are part of what a graph has recorded
+        for optimizer in (one.optimizers.generators, one.optimizers.discriminators):
+            optimizer.zero_grad()
     if is_counted:
         one.cpu_s.append(cpu_s / repeats)
         one.wall_s.append(wall_s / repeats)
+    if is_counted or one.graph:  # a replay allocates nothing: its memory is that of the recording
         one.peak_bytes.append(peak.bytes - resting + one.state_bytes)
 
 
@@ -236,7 +257,7 @@ def print_table(contestants: list[Contestant]) -> None:
             spread = (max(ours) - min(ours)) / 2
             ratio = statistics.median(t / o for o, t in zip(ours, theirs, strict=True))
             row += f"{statistics.median(ours):>10.4f} ±{spread:<5.2g}{ratio:>6.2f}"
-        mib = statistics.median(one.peak_bytes) / 2**20
+        mib = (max if one.graph else statistics.median)(one.peak_bytes) / 2**20
         print(f"{row}{mib:>8.0f}  {max(differences):.1e}")
 
 

@@ -13,7 +13,9 @@ from anymus.images import write_png
 from anymus.params_train import TrainParams
 from training.checkpoint import load_generator, save_generator
 from training.loop import build_networks_of, train
+from training.networks import Generator
 from training.start import open_start
+from training.widen import widen
 
 
 def tiny(**changes: Any) -> TrainParams:
@@ -86,9 +88,44 @@ def test_pooled_generators_start_a_training_at_another_size(
     assert distance(started, given) < 1e-6
 
 
+@pytest.mark.parametrize(("copies", "film"), [(2, "pooled"), (3, "pooled"), (2, "flatten")])
+def test_wider_generators_begin_with_the_pictures_of_narrow_ones(copies: int, film: str) -> None:
+    shape = TINY["generator"] | {"film": film, "image_size_px": 32, "has_cam_bias": True}
+    narrow = different(Generator(**shape))
+    wide = Generator(**shape | {"base_channels": copies * shape["base_channels"]})
+    widen(narrow.state_dict(), wide)
+    x = torch.rand(3, 3, 32, 32) * 2 - 1
+    (image, logits, _), (wide_image, wide_logits, _) = narrow(x), wide(x)
+    assert image.std() > 0.1
+    assert torch.allclose(wide_image, image, atol=2e-3)  # variances count the channels, less one
+    assert torch.allclose(wide_logits, logits, atol=1e-4)
+
+
+def different(generator: Generator) -> Generator:
+    """Return the generator with weights, biases and norms of which no two are alike, in place."""
+    rng = torch.Generator().manual_seed(7)
+    with torch.no_grad():
+        for parameter in generator.parameters():
+            parameter.add_(torch.rand(parameter.shape, generator=rng), alpha=0.3)
+    return generator
+
+
+def test_copies_of_a_channel_part_in_training(trained: Path) -> None:
+    wide = build_networks_of(tiny(generator=TINY["generator"] | {"base_channels": 4}), seed=1)
+    start = open_start(str(trained))
+    assert start is not None
+    start.put_into(wide)
+    generator = wide.generator_a2b
+    assert torch.equal(generator.stem.weight[:2], generator.stem.weight[2:])
+    generator(torch.rand(1, 3, 32, 32)).image.square().sum().backward()
+    for convolution in (generator.stem, generator.down_convs[0], generator.encoder_blocks[0].conv1):
+        first, second = convolution.weight.grad.chunk(2)
+        assert (first - second).abs().max() > 0.01 * first.abs().max()
+
+
 def test_weights_that_do_not_fit_are_named(dataset: Path, trained: Path, tmp_path: Path) -> None:
-    wider = TINY["generator"] | {"base_channels": 4}
-    with pytest.raises(CheckpointError, match="base_channels 2, not 4"):
+    wider = TINY["generator"] | {"base_channels": 3}
+    with pytest.raises(CheckpointError, match="base_channels 2, not 3"):
         run_in(tmp_path, dataset, start_from=str(trained), generator=wider)
     with pytest.raises(CheckpointError, match="no such file"):
         open_start(str(tmp_path / "nowhere"))

@@ -132,10 +132,22 @@ def folded_upsampling_conv(x: Tensor, weight: Tensor, *, is_reflecting: bool) ->
     """
     rows = _halved_kernels(weight, dim=2)  # for even and for odd output rows
     phases = [kernel for row in rows for kernel in _halved_kernels(row, dim=3)]
-    padded = F.pad(x, (1, 1, 1, 1), mode="replicate" if is_reflecting else "constant")
+    padded = _bordered(x) if is_reflecting else F.pad(x, (1, 1, 1, 1))
     y = F.conv2d(padded, torch.cat(phases))  # (N, 4 C_out, h + 1, w + 1)
     interleaved: Tensor = _Interleave.apply(y)  # type: ignore[no-untyped-call]
     return interleaved
+
+
+def _bordered(x: Tensor) -> Tensor:
+    """Return x (N, C, H, W) with its outermost pixels repeated once on every side.
+
+    The compiler expects another memory layout of the backward pass of `replicate` than channels
+    last has (torch 2.13), so it is shown copies to join.
+    """
+    if not torch.compiler.is_compiling():
+        return F.pad(x, (1, 1, 1, 1), mode="replicate")
+    x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
+    return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
 
 
 class _Interleave(torch.autograd.Function):

@@ -1,21 +1,16 @@
 """The losses of U-GAT-IT as plain functions over tensors, none of them weighted."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
+from .fused import widened
 from .networks import Judged
 from .skin import skin_level
 
 TONE_CELLS = 16  # a side: an eye fills about one of them in a crop of the common framing
-HEAD = (
-    0.5,
-    0.47,
-    0.34,
-    0.42,
-)  # centre and radii x, y of heads with their hair, in shares of a side
+HEAD_CENTRE, HEAD_RADII = (0.5, 0.47), (0.34, 0.42)
+"""x and y of heads with their hair, in shares of a side."""
 LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
@@ -64,7 +59,7 @@ def tone_loss(translation: Tensor, real: Tensor) -> Tensor:
     """Return how little a translation keeps what is light and what is dark, a scalar in [0, 2].
 
     One less the correlation (Pearson's) of the brightness of both pictures over those means of a
-    grid of TONE_CELLS x TONE_CELLS that lie in the HEAD, the mean of all pairs. Contrast and
+    grid of TONE_CELLS x TONE_CELLS that lie in the head, the mean of all pairs. Contrast and
     exposure of either picture do not count, and neither does the wall behind a head or anything
     smaller than a cell: lines, dots, the look of a domain.
 
@@ -77,24 +72,25 @@ def tone_loss(translation: Tensor, real: Tensor) -> Tensor:
 
 
 def _cell_brightness(x: Tensor) -> Tensor:
-    """Return (N, cells of the head) means of the brightness less their own mean."""
-    shares = torch.tensor(LUMA, device=x.device)[:, None, None]  # single: halves become it
-    cells = F.adaptive_avg_pool2d((x * shares).sum(1), TONE_CELLS).flatten(1)
-    heads = cells[:, torch.tensor(_head_cells(), device=x.device)]
-    return heads - heads.mean(1, keepdim=True)
+    """Return (N, cells) means of the brightness less their own mean; 0 outside the head.
+
+    Nothing is brought from the host: a CUDA graph cannot record that.
+    """
+    red, green, blue = widened(x).unbind(dim=1)
+    brightness = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
+    cells = F.adaptive_avg_pool2d(brightness, TONE_CELLS).flatten(1)
+    is_head = _is_head(x.device)
+    means = (cells * is_head).sum(dim=1, keepdim=True) / is_head.sum()
+    return (cells - means) * is_head
 
 
-@cache
-def _head_cells() -> list[int]:
-    """Return the places, row by row, of the cells whose middle lies in the ellipse of the head."""
-    middles = [(place + 0.5) / TONE_CELLS for place in range(TONE_CELLS)]
-    x_centre, y_centre, x_radius, y_radius = HEAD
-    return [
-        row * TONE_CELLS + column
-        for row, y in enumerate(middles)
-        for column, x in enumerate(middles)
-        if ((x - x_centre) / x_radius) ** 2 + ((y - y_centre) / y_radius) ** 2 <= 1
-    ]
+def _is_head(device: torch.device) -> Tensor:
+    """Return (cells,): 1 where the middle of a cell, row by row, lies in the head, else 0."""
+    middles = (torch.arange(TONE_CELLS, device=device) + 0.5) / TONE_CELLS
+    x, y = (
+        (middles - centre) / radius for centre, radius in zip(HEAD_CENTRE, HEAD_RADII, strict=True)
+    )
+    return (y.square()[:, None] + x.square() <= 1).flatten().float()
 
 
 def skin_loss(translation: Tensor, levels: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from anymus.shipped import resolve_weights
 
 from .networks import Generator, Networks
 from .pair import DIRECTIONS, Pair, load_pair, weights_name
+from .widen import widen
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Start:
     def put_into(self, networks: Networks) -> None:
         """Copy the weights into the generators of freshly made networks, in place.
 
+        Networks with twice the channels, or three times and so on, begin with the same pictures.
+
         Raises:
             CheckpointError: They are of another architecture.
         """
@@ -36,14 +39,15 @@ class Start:
             differing = [
                 f"{name} {source.arguments[name]}, not {value}"
                 for name, value in target.arguments.items()
-                if source.arguments[name] != value and not _is_free(name, target)
+                if source.arguments[name] != value and not _is_free(name, source, target)
             ]
             if differing:
                 raise CheckpointError(
                     f"train.start_from: its generators have {', '.join(differing)}",
-                    "set train.generator as they have it, or start_from: null",
+                    "set train.generator as they have it (a multiple of their base_channels is"
+                    " fine, too), or start_from: null",
                 )
-            target.load_state_dict(source.state_dict())
+            widen(source.state_dict(), target)
 
 
 def open_start(start_from: str | None) -> Start | None:
@@ -61,6 +65,11 @@ def open_start(start_from: str | None) -> Start | None:
     return Start(pair, sha256_bytes("".join(hashes).encode()))
 
 
-def _is_free(name: str, target: Generator) -> bool:
-    """Say whether weights fit whatever this argument is: with pooled film, the pictures' size."""
+def _is_free(name: str, source: Generator, target: Generator) -> bool:
+    """Say whether weights fit whatever this argument is, or can be made to.
+
+    With pooled film the pictures' size is free; of channels there may be several times as many.
+    """
+    if name == "base_channels":
+        return int(target.arguments[name]) % int(source.arguments[name]) == 0
     return name == "image_size_px" and target.arguments["film"] == "pooled"

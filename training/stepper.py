@@ -81,7 +81,7 @@ class Stepper:
         if params.is_compiled:
             _compile(state.networks)
         self._wrapped = wrap(state.networks, world.wrap)
-        self._graph = _Graph(self._compute) if has_graph(params, device, world) else None
+        self._graph = StepGraph(self._compute) if has_graph(params, device, world) else None
 
     def __call__(self, batch: Batch, probability: float) -> Tensor:
         """Do one iteration and return its losses, in the order of `names`; still on the device.
@@ -125,7 +125,7 @@ def _compile(networks: Networks) -> None:
         network.compile(dynamic=False)
 
 
-class _Graph:
+class StepGraph:
     """Records one call on a CUDA device and replays it: one launch instead of thousands.
 
     The first calls are made plainly, on a stream of their own, so that everything that allocates
