@@ -72,11 +72,9 @@ def deterministic(device: torch.device, *, is_on: bool = True) -> Iterator[None]
 
     On the CPU the same inputs then give the same bits for the same number of threads. On other
     devices an operation that has no such form only warns (the backward pass of reflection padding
-    on CUDA is one), so results there agree to rounding. With `is_on` False nothing is asked for,
-    and cuDNN tries which of its operations is quickest.
+    on CUDA is one), so results there agree to rounding. With `is_on` False nothing is asked for.
     """
     if not is_on:
-        torch.backends.cudnn.benchmark = True
         yield
         return
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

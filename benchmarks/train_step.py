@@ -162,7 +162,6 @@ def main() -> None:
     size_px = args.size or params.image_size_px
     params = params.model_copy(update={"image_size_px": size_px})
     device = torch.device(args.device)
-    torch.backends.cudnn.benchmark = True
     contestants = [make_contestant(name, params, device) for name in args.variants]
     generator = torch.Generator().manual_seed(0)
     shape = (2, args.batch, 3, size_px, size_px)

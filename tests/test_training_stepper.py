@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 import torch
 from test_training_loop import tiny
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -42,3 +43,21 @@ def test_a_whole_iteration_can_be_recorded_as_a_cuda_graph() -> None:
     with NothingFromTheHost():
         losses = stepper._compute(*inputs)
     assert torch.isfinite(losses).all()
+
+
+@pytest.mark.slow  # a compiler's minute
+def test_a_compiled_iteration_has_the_losses_of_a_plain_one() -> None:
+    shape = (1, 3, 32, 32)
+    inputs = (
+        (torch.rand(shape) * 2 - 1).contiguous(memory_format=torch.channels_last),
+        (torch.rand(shape) * 2 - 1).contiguous(memory_format=torch.channels_last),
+        draw_numbers(1, 1, 1),
+        torch.zeros(2, 1),
+        torch.tensor(0.0),
+    )
+    losses = []
+    for is_compiled in (False, True):
+        params = tiny(batch_size=1, is_compiled=is_compiled)
+        stepper = Stepper(params, new_state(params, CPU, World(), seed=1), CPU, World())
+        losses.append(torch.stack([stepper._compute(*inputs) for _ in range(2)]))
+    assert torch.allclose(losses[0], losses[1], rtol=1e-3)

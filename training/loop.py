@@ -46,6 +46,7 @@ from .health import HeldOut, check, look_at, score
 from .loader import BatchLoader
 from .memory import keep_freed_memory
 from .networks import Generator, Networks, build_networks
+from .pair import OTHER, Domain, weights_name
 from .run_folder import RunFolder, held_iterations, open_run_folder, resume, save
 from .samples import sample_grid, write_strips
 from .selection import typical_pictures
@@ -412,8 +413,8 @@ def _one_iteration(
     values = dict(zip(stepper.names, means, strict=True))
     _check_finite(run, step, values, batch)
     decay = min(params.ema_decay, (1 + step) / (10 + step))
-    _follow(state.ema_a2b, state.networks.generator_a2b, decay)
-    _follow(state.ema_b2a, state.networks.generator_b2a, decay)
+    state.ema_a2b.follow(state.networks.generator_a2b, decay)
+    state.ema_b2a.follow(state.networks.generator_b2a, decay)
     if params.augment.kinds and params.augment.target_sign is not None:
         values["augment_probability"] = state.augment_probability
         state.augment_probability = next_probability(
@@ -503,12 +504,6 @@ def _check_finite(run: _Run, step: int, values: Mapping[str, float], batch: Batc
         )
 
 
-@torch.no_grad()
-def _follow(mean: Generator, generator: Generator, decay: float) -> None:
-    """Move the running mean of the weights towards the generator's, in place."""
-    torch._foreach_lerp_(list(mean.parameters()), list(generator.parameters()), 1.0 - decay)
-
-
 def _write_row(run: _Run, state: TrainingState, clock: _Clock, waited_s: float) -> None:
     """Add the losses' means since the last row to the curves, and say how it goes."""
     params, step = run.params, state.step
@@ -554,7 +549,9 @@ def _export(
     paths = {}
     if run.params.export == "best" and state.best_step not in (0, state.step):
         load_checkpoint(run.folder.checkpoint_path(state.best_step), state)
-    for direction, generator in (("a2b", state.ema_a2b), ("b2a", state.ema_b2a)):
+    means: tuple[tuple[Domain, Generator], ...] = (("a", state.ema_a2b), ("b", state.ema_b2a))
+    for source, generator in means:
+        direction = f"{source}2{OTHER[source]}"
         card = {
             **run.folder.facts,
             "direction": direction,
@@ -562,7 +559,7 @@ def _export(
             "image_size_px": run.params.image_size_px,
             "step": state.step,
         }
-        paths[direction] = models_dir / f"generator_{direction}.safetensors"
+        paths[direction] = models_dir / weights_name(source)
         save_generator(paths[direction], generator, card)
     return paths
 

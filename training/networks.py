@@ -199,6 +199,11 @@ class Generator(nn.Module):
             if isinstance(module, AdaLIN | LIN):
                 module.rho.clamp_(0.0, 1.0)
 
+    @torch.no_grad()
+    def follow(self, other: "Generator", decay: float) -> None:
+        """Move the weights towards another generator's, in place: a running mean of them."""
+        torch._foreach_lerp_(list(self.parameters()), list(other.parameters()), 1.0 - decay)
+
 
 class Discriminator(nn.Module):
     """Judges patches of an image as real or fake, with spectral norm and CAM attention.

@@ -479,7 +479,8 @@ def _generator_losses(
     if weights.tone > 0:
         losses["g_tone"] = tone_loss(passes.a2b.image, real_a) + tone_loss(passes.b2a.image, real_b)
         losses["g_total"] = losses["g_total"] + weights.tone * losses["g_tone"]
-    if one.skin is not None and weights.skin > 0:
+    if weights.skin > 0:
+        assert one.skin is not None
         levels_a, levels_b = one.skin
         losses["g_skin"] = skin_loss(passes.a2b.image, levels_a) + skin_loss(
             passes.b2a.image, levels_b
