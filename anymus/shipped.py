@@ -14,6 +14,8 @@ from anymus.files import sha256_file
 
 FOLDER = Path(anymus.__file__).parent / "weights"
 DEFAULT_SET = "drawn"
+DEFAULT_SET_BACK = "drawn-small"
+"""Of manga to photo: its small network keeps more faces (docs/training.md)."""
 SUMS_NAME = "generators.sha256"
 CARD_NAME = "card.md"
 _HINT = "install Anymus again, or name other weights"

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent
 PEOPLE = (5, 11, 12, 18, 19, 20)  # before plain walls, as in portrait photographs
 SIZE_PX = (400, 480)
 GAP_PX = 4
-ENLARGE = 2
+ENLARGE = 1
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ WeightsOption = Annotated[
         "-g",
         "--weights",
         help="Weights: a name of `anymus weights list`, a file, or the folder of both.",
-        show_default="drawn",
+        show_default="drawn; of manga to photo drawn-small",
     ),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]

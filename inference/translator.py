@@ -10,7 +10,7 @@ from anymus.errors import CheckpointError, ParamsError
 from anymus.framing import Framing
 from anymus.images import RgbU8
 from anymus.progress import log
-from anymus.shipped import DEFAULT_SET, resolve_weights
+from anymus.shipped import DEFAULT_SET, DEFAULT_SET_BACK, resolve_weights
 
 from .engines import Engine, load_engine
 from .finish import Heat
@@ -142,13 +142,14 @@ def find_weights(weights: Path | None, direction: Direction | None) -> Path:
     Args:
         weights: A set that comes with Anymus, such as `drawn`, even where a path has that name;
             a file; or a folder with `generator_a2b.safetensors` and `generator_b2a.safetensors`.
-            None: `drawn`.
+            None: `drawn`, and for b2a `drawn-small`.
         direction: Which of a set's or a folder's two; None: a2b.
 
     Raises:
         CheckpointError: There is no such file, or the set's files are damaged.
     """
-    path = resolve_weights(weights or Path(DEFAULT_SET))
+    default = DEFAULT_SET_BACK if direction == "b2a" else DEFAULT_SET
+    path = resolve_weights(weights or Path(default))
     if path.is_dir():
         path = path / weights_name(direction or "a2b")
     if not path.is_file():

@@ -13,7 +13,14 @@ from anymus.cli import build_app
 from anymus.drawing.photo import draw_portrait
 from anymus.errors import CheckpointError, ParamsError
 from anymus.images import read_rgb, write_png
-from anymus.shipped import DEFAULT_SET, SUMS_NAME, list_shipped, read_card, shipped_names
+from anymus.shipped import (
+    DEFAULT_SET,
+    DEFAULT_SET_BACK,
+    SUMS_NAME,
+    list_shipped,
+    read_card,
+    shipped_names,
+)
 from inference.convert import convert
 from inference.options import ConvertOptions
 from inference.translator import Translator, find_weights
@@ -45,9 +52,12 @@ def test_every_set_is_sound_small_and_says_its_licence_and_direction() -> None:
 
 def test_names_are_found_before_paths_and_the_default_is_a_name() -> None:
     for direction, name in ((None, "a2b"), ("a2b", "a2b"), ("b2a", "b2a")):
+        default = DEFAULT_SET_BACK if direction == "b2a" else DEFAULT_SET
         found = find_weights(None, direction)
-        assert found == shipped.FOLDER / DEFAULT_SET / f"generator_{name}.safetensors"
-        assert find_weights(Path(DEFAULT_SET), direction) == found
+        assert found == shipped.FOLDER / default / f"generator_{name}.safetensors"
+        assert find_weights(Path(default), direction) == found
+        own = find_weights(Path(DEFAULT_SET), direction)
+        assert own == shipped.FOLDER / DEFAULT_SET / f"generator_{name}.safetensors"
 
 
 def test_damaged_or_missing_weights_are_refused(copy: Path) -> None:

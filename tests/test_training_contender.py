@@ -112,4 +112,4 @@ def test_a_set_that_comes_with_anymus_is_a_contender(tmp_path: Path) -> None:
     drawn = load_contender("drawn", tmp_path, torch.device("cpu"))
     assert drawn.name == "drawn"
     assert set(drawn.sha256) == {"a2b", "b2a"}
-    assert drawn.pair.size_px == 128
+    assert drawn.pair.size_px == 256
