@@ -101,6 +101,16 @@ def convert_command(
             show_default="crop, for films paste",
         ),
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=64,
+            max=1024,
+            metavar="PX",
+            help="Side at which the network sees a face: larger, more of the person.",
+            show_default="that of the weights",
+        ),
+    ] = None,
     no_face: Annotated[
         NoFaceMode, typer.Option(help="A picture without a face: its centre square, or nothing.")
     ] = "whole",
@@ -205,6 +215,7 @@ def convert_command(
         weights=weights,
         direction=direction,
         faces=faces,
+        size_px=size,
         is_mosaic=mosaic,
         tile_px=tile,
         max_memory_mib=max_memory,

@@ -74,7 +74,7 @@ def convert(source: Path | Sequence[Path], dst: Path, options: ConvertOptions) -
         options: See `ConvertOptions`.
 
     Raises:
-        ParamsError: The options exclude each other.
+        ParamsError: The options exclude each other, or the weights do not take the size.
         DatasetError: A source is missing, or there is no picture.
         ImageError: A picture cannot be read, and `on_error` is stop.
         CheckpointError: No usable weights, or weights of the other direction.
@@ -85,6 +85,8 @@ def convert(source: Path | Sequence[Path], dst: Path, options: ConvertOptions) -
     plan = plan_conversion(source, dst, options)
     weights = find_weights(options.weights, options.direction)
     translator = load_translator(weights, options.direction, options.device, options.engine)
+    if options.size_px is not None:
+        translator = translator.at_size(options.size_px)
     _make_folder(plan.folder)
     worker = _Worker(translator, plan, options, weights)
     outcomes = worker.run()

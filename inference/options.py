@@ -66,6 +66,8 @@ class ConvertOptions:
         faces: `crop` makes one aligned picture of the training size a face, `paste` puts the
             translated faces back into the full picture, `whole` takes the centre square of the
             picture without looking for faces; None: crop, and for films paste.
+        size_px: Side at which the network sees a face; None: that of the training. Larger: more of
+            the person and finer lines; the style is learned at the training's.
         is_mosaic: Translate the full picture in overlapping tiles instead.
         tile_px: Side of a mosaic's tiles in pixels; None: as large as the memory allows.
         max_memory_mib: What the tiles of a mosaic may take in MiB, at least 1; None: 1024.
@@ -95,6 +97,7 @@ class ConvertOptions:
     weights: Path | None = None
     direction: Direction | None = None
     faces: FacesMode | None = None
+    size_px: int | None = None
     is_mosaic: bool = False
     tile_px: int | None = None
     max_memory_mib: int | None = None
@@ -154,6 +157,11 @@ class ConvertOptions:
             raise ParamsError(
                 f"--mosaic takes the whole picture, --faces {self.faces} looks for faces",
                 "leave one of the two out",
+            )
+        if self.is_mosaic and self.size_px is not None:
+            raise ParamsError(
+                "--size is for faces, --mosaic has the picture's",
+                "use --max-side to reduce the picture first",
             )
         if self.tile_px is not None and not self.is_mosaic:
             raise ParamsError("--tile is for a mosaic", "add --mosaic")

@@ -1,5 +1,6 @@
 """The translator: generator weights at work on pictures."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -22,7 +23,7 @@ _USUAL_FACE_SHARE, _USUAL_EYE_LINE = 0.55, 0.46
 
 
 class Translator:
-    """Translates pictures of the training size from one domain to the other.
+    """Translates pictures of one size from one domain to the other.
 
     Calls change nothing in it, so threads may share one. The same pictures give the same bytes on
     the same machine by the same engine. Another engine may differ by a level here and there, and
@@ -30,7 +31,8 @@ class Translator:
 
     Attributes:
         direction: a2b (photo to manga) or b2a.
-        size_px: Side of the square pictures that the network was trained on.
+        size_px: Side of the square pictures that it takes: those that the network was trained on,
+            unless `at_size` says otherwise.
         framing: How a face lies in them.
         card: All that the weights say about themselves, JSON values.
         engine: What runs the network; it tells the device and the batch that suits it.
@@ -75,6 +77,35 @@ class Translator:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error.message}", error.hint) from error
 
+    def at_size(self, size_px: int) -> "Translator":
+        """Return a translator of pictures of another size, by the same network.
+
+        A larger picture shows the network more of the person, and lines come out finer in it;
+        what it has learned of the style it has learned at the size of its training.
+
+        Args:
+            size_px: Side of the square pictures, as many times divisible by 2 as the network
+                halves them (by 4 in all presets but `seed`).
+
+        Raises:
+            ParamsError: The network takes no such pictures.
+        """
+        architecture = self.card["architecture"]
+        unit_px = 2 ** len(architecture["channel_multipliers"])
+        if architecture["film"] != "pooled" and size_px != self.size_px:
+            raise ParamsError(
+                f"size {size_px}: these weights take pictures of {self.size_px} px alone",
+                "leave --size out",
+            )
+        if size_px < unit_px or size_px % unit_px:
+            raise ParamsError(
+                f"size {size_px} is no multiple of {unit_px}",
+                f"--size {max(1, round(size_px / unit_px)) * unit_px}",
+            )
+        other = copy.copy(self)
+        other.size_px, other.framing = size_px, _read_framing(self.card, size_px)
+        return other
+
     @property
     def batch_size(self) -> int:
         """Return how many pictures at once suit the engine."""
@@ -93,7 +124,7 @@ class Translator:
             pictures: One picture (size_px, size_px, 3), or a sequence of them.
 
         Raises:
-            ParamsError: A picture is not of the training size.
+            ParamsError: A picture is not of that size.
             CheckpointError: The weights give values that are no numbers.
             DeviceError: The device has not enough memory for the batch.
         """

@@ -295,6 +295,17 @@ def test_direction_chooses_the_weights(models: Path, landscape: RgbU8, tmp_path:
         )
 
 
+def test_faces_are_seen_at_the_size_that_is_asked_for(
+    models: Path, landscape: RgbU8, tmp_path: Path
+) -> None:
+    source = tmp_path / "sea.png"
+    source.write_bytes(encode_png(landscape))
+    _run(models, source, tmp_path / "out.png", faces="whole", size_px=64, is_side_by_side=True)
+    assert read_rgb(tmp_path / "out.png").shape[0] == 64
+    with pytest.raises(ParamsError, match="--size is for faces"):
+        _run(models, source, tmp_path / "m.png", is_mosaic=True, size_px=64)
+
+
 def test_rotated_and_transparent_input(models: Path, landscape: RgbU8, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

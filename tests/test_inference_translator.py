@@ -134,6 +134,31 @@ def test_device_that_is_not_there_is_named(weights: Path) -> None:
         Translator.load(weights, "cuda:99")
 
 
+@pytest.mark.parametrize("engine", ["torch", "opencv"])
+def test_another_size_is_seen_by_the_same_network(weights: Path, engine: Any) -> None:
+    translator = Translator.load(weights, "cpu", engine)
+    large = translator.at_size(2 * SIZE_PX)
+    assert (large.size_px, large.framing.size_px) == (2 * SIZE_PX, 2 * SIZE_PX)
+    assert (large.framing.face_share, large.direction) == (0.5, "a2b")
+    picture = _pictures(1)[0].repeat(2, axis=0).repeat(2, axis=1)
+    x_signed = torch.tensor(picture.astype(np.float32) / 127.5 - 1).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = (_generator()(x_signed).image[0].permute(1, 2, 0).numpy() + 1) * 127.5
+    assert np.abs(large(picture) - expected).max() <= 1.01
+    assert translator.size_px == SIZE_PX
+    assert translator(_pictures(1)[0]).shape == (SIZE_PX, SIZE_PX, 3)
+
+
+def test_sizes_that_the_network_does_not_take_are_refused(weights: Path) -> None:
+    with pytest.raises(ParamsError, match="no multiple of 4"):
+        Translator.load(weights, "cpu").at_size(2 * SIZE_PX + 2)
+    flat = _generator("flatten")
+    whole = Translator(TorchEngine(flat, "cpu"), {**CARD, "architecture": flat.arguments})
+    with pytest.raises(ParamsError, match="32 px alone"):
+        whole.at_size(2 * SIZE_PX)
+    assert whole.at_size(SIZE_PX).size_px == SIZE_PX
+
+
 def test_weights_are_found_by_file_and_folder(weights: Path) -> None:
     folder = weights.parent
     assert find_weights(weights, "b2a") == weights
