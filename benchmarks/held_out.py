@@ -58,6 +58,8 @@ def main() -> None:
     """Print the table and write the sheet and the figures."""
     arguments = _parse()
     translator = Translator.load(find_weights(Path(arguments.weights), "a2b"), "cpu")
+    if arguments.size:
+        translator = translator.at_size(arguments.size)
     detector = make_detector("drawn_faces", upsample=0, max_side_px=LOOK_PX, min_score=0.0,
                              min_face_px=32, max_faces=5, second_look_share=0.0,
                              second_upsample=0)  # fmt: skip
@@ -87,6 +89,7 @@ def main() -> None:
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-g", "--weights", default="drawn")
+    parser.add_argument("--size", type=int, help="side at which faces are seen; the weights'")
     parser.add_argument("--dataset", type=Path, default=Path("data/processed"))
     parser.add_argument("--people", type=Path, help="CSV: id and one column for each trait")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/held_out"))
