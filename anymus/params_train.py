@@ -147,7 +147,7 @@ class TrainParams(_Section):
         " them: about a third more work, much less memory"
     )
     is_deterministic: bool = Field(
-        description="choose operations that repeat to the bit; false: the quickest (on CUDA)"
+        description="choose operations that repeat to the bit; false: whichever torch takes"
     )
     image_size_px: int = Field(ge=16, le=2048, description="side of the square images, pixels")
     load_size_px: int = Field(

@@ -30,7 +30,7 @@ from training.layers import Forms, set_forms
 from training.loop import build_networks_of
 from training.memory import keep_freed_memory
 from training.networks import Networks
-from training.step import How, Losses, LossWeights, Optimizers, make_optimizers, train_step
+from training.step import How, LossWeights, Optimizers, make_optimizers, train_step
 from training.stepper import StepGraph
 
 ROOT = Path(__file__).parent.parent
@@ -117,7 +117,7 @@ class Contestant:
             self.first_losses = dict(zip(self.names, losses.tolist(), strict=True))
 
     def _compute(self, real_a: Tensor, real_b: Tensor) -> Tensor:
-        losses: Losses = train_step(
+        losses = train_step(
             self.networks, self.optimizers, real_a, real_b, self.weights, how=self.variant.how
         )
         self.names = list(losses)

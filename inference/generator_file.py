@@ -1,4 +1,4 @@
-"""A generator's file: how it is called in its folder, and how a new one is written."""
+"""A generator's file: its name in a folder, the pictures its network takes, how one is written."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +16,16 @@ from .options import Direction
 def weights_name(direction: Direction) -> str:
     """Return the name of a direction's weights in a folder of generators."""
     return f"generator_{direction}.safetensors"
+
+
+def unit_px(architecture: Mapping[str, Any]) -> int:
+    """Return what sides of pictures are a multiple of, by `Generator.arguments`."""
+    return int(2 ** len(architecture["channel_multipliers"]))
+
+
+def takes_any_size(architecture: Mapping[str, Any]) -> bool:
+    """Return whether the network takes pictures of other sizes than those of its training."""
+    return bool(architecture["film"] == "pooled")
 
 
 def write_weights(dst: Path, arrays: Mapping[str, NDArray[Any]], facts: Facts) -> None:

@@ -13,6 +13,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from .generator_file import takes_any_size, unit_px
+
 Arrays = Mapping[str, NDArray[Any]]
 
 INPUT, IMAGE, HEATMAP = "x_signed", "image", "heatmap"
@@ -43,12 +45,10 @@ def build_graph(
     """
     graph = _GeneratorGraph(arrays, architecture, is_half=is_half)
     graph.translate()
-    is_free = architecture["film"] == "pooled"
-    side = None if is_free else architecture["image_size_px"]
+    side = None if takes_any_size(architecture) else architecture["image_size_px"]
     height, width = side or "height", side or "width"
     map_height, map_width = (
-        side // 2 ** len(architecture["channel_multipliers"]) if side else name
-        for name in ("map_height", "map_width")
+        side // unit_px(architecture) if side else name for name in ("map_height", "map_width")
     )
     shapes = {
         INPUT: ["count", 3, height, width],

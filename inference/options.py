@@ -61,7 +61,7 @@ class ConvertOptions:
 
     Attributes:
         weights: A set that comes with Anymus (`drawn`), a generator's file, or a folder that holds
-            `generator_<direction>.safetensors`; None: `drawn`.
+            `generator_<direction>.safetensors`; None: `drawn`, and for b2a `drawn-small`.
         direction: a2b (photo to manga) or b2a; None: the one of the weights, a2b in a folder.
         faces: `crop` makes one aligned picture of the training size a face, `paste` puts the
             translated faces back into the full picture, `whole` takes the centre square of the

@@ -9,8 +9,9 @@ one map of a pixel's surroundings, the same everywhere.
 """
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from training.checkpoint import load_generator
 from training.fused import NORM_EPS
 from training.layers import LIN, AdaLIN, Forms, InstanceNorm, set_forms
 from training.networks import FilmLayers, Generator, Translated
+
+from .generator_file import takes_any_size, unit_px
 
 Tile = NDArray[np.float32]
 
@@ -57,11 +60,10 @@ class TileNetwork:
         modules = self._generator.modules()
         self._norms = [module for module in modules if isinstance(module, _SharedNorm)]
         arguments = generator.arguments
-        halvings = len(arguments["channel_multipliers"])
         self.size_px = int(arguments["image_size_px"])
-        self.unit_px = 2**halvings
-        self.is_any_size = arguments["film"] == "pooled"
-        self.reach_px = _reach_px(generator, halvings)
+        self.unit_px = unit_px(arguments)
+        self.is_any_size = takes_any_size(arguments)
+        self.reach_px = _reach_px(arguments)
         values = int(arguments["base_channels"])
         self.pixel_bytes = _BYTES_PER_VALUE * values + _BYTES_PER_PICTURE_PIXEL
 
@@ -233,13 +235,12 @@ def _with_shared_norms(generator: Generator) -> Generator:
     return twin
 
 
-def _reach_px(generator: Generator, halvings: int) -> int:
+def _reach_px(arguments: Mapping[str, Any]) -> int:
     """Return how many pixels beyond its own place an output pixel depends on, along an axis."""
-    arguments = generator.arguments
-    unit_px = 2**halvings
+    unit = unit_px(arguments)
     blocks, up_px, head_px = (
         int(arguments[name]) for name in ("residual_blocks", "up_kernel_px", "head_kernel_px")
     )
-    below_unit = unit_px - 1  # 1 + 2 + 4 ...: a step at each size on the way down, or up
-    in_blocks = 4 * unit_px * blocks  # two 3x3 convolutions each, in encoder and decoder
-    return int(3 + below_unit + in_blocks + up_px // 2 * below_unit + unit_px + head_px // 2)
+    below_unit = unit - 1  # 1 + 2 + 4 ...: a step at each size on the way down, or up
+    in_blocks = 4 * unit * blocks  # two 3x3 convolutions each, in encoder and decoder
+    return int(3 + below_unit + in_blocks + up_px // 2 * below_unit + unit + head_px // 2)
