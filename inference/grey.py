@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from anymus.errors import ParamsError
+from anymus.images import LUMA
 from training.weights_file import GENERATOR_KIND, read_arrays
 
 from .engines import require_numbers
 from .generator_file import write_weights
 
 _HEAD = "head.weight"  # (3, width, kernel, kernel): the last convolution, before tanh
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def take_colour(weights: Path, dst: Path) -> GreyReport:
         raise ParamsError(f"{dst} is the weights file itself", "give another folder with -o")
     arrays, facts = read_arrays(weights, kind=GENERATOR_KIND)
     require_numbers(weights, arrays)
-    luma = np.tensordot(_LUMA, arrays[_HEAD].astype(np.float64), axes=1)
+    luma = np.tensordot(LUMA, arrays[_HEAD].astype(np.float64), axes=1)
     grey = {**arrays, _HEAD: np.repeat(luma[None], 3, axis=0)}
     write_weights(dst, grey, {**facts, "is_grey": True})
     return GreyReport(dst)

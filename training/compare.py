@@ -26,7 +26,16 @@ from .metrics import (
     pair_distances,
     squared_mmd,
 )
-from .pair import DIRECTIONS, OTHER, Domain, Pair, chunks, read_squares, translate
+from .pair import (
+    DIRECTIONS,
+    OTHER,
+    Domain,
+    Pair,
+    chunks,
+    direction_of,
+    read_squares,
+    translate,
+)
 from .samples import titled_grid
 
 
@@ -72,8 +81,8 @@ def compare(params: Params, names: tuple[str, str], dst: Path) -> CompareReport:
     subject = _read_subject(params, _common_size_px(first, second))
     differences: list[Difference] = []
     sheet: list[list[RgbU8]] = []
-    for source, target in DIRECTIONS:
-        if f"{source}2{target}" in different:
+    for source, _ in DIRECTIONS:
+        if direction_of(source) in different:
             shown = _spread_places(len(subject.parts[source]), params.evaluate.sheet_rows)
             seen = [_look_at(params, one.pair, source, subject, shown) for one in (first, second)]
             differences += _differences(params, source, subject, seen)
@@ -141,7 +150,7 @@ def _differences(
         of_both = _subtract(second[figure], first[figure])
         gap = bootstrap(of_both, sizes, params.evaluate.resamples, rng)
         of_first, of_second = (_of_all(one[figure], sizes) for one in (first, second))
-        direction = f"{source}2{OTHER[source]}"
+        direction = direction_of(source)
         found.append(Difference(figure, direction, of_first, of_second, gap.low, gap.high))
     return found
 

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
+from anymus.images import LUMA
+
 from .fused import widened
 from .networks import Judged
 from .skin import skin_level
@@ -11,7 +13,6 @@ from .skin import skin_level
 TONE_CELLS = 16  # a side: an eye fills about one of them in a crop of the common framing
 HEAD_CENTRE, HEAD_RADII = (0.5, 0.47), (0.34, 0.42)
 """x and y of heads with their hair, in shares of a side."""
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def least_squares_loss(prediction: Tensor, *, is_real: bool) -> Tensor:

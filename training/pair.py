@@ -58,9 +58,14 @@ def load_pair(models_dir: Path, device: torch.device) -> Pair:
     return load_generators(files, device)
 
 
+def direction_of(source: Domain) -> str:
+    """Return the name of the way from a domain to the other: a2b, b2a."""
+    return f"{source}2{OTHER[source]}"
+
+
 def weights_name(source: Domain) -> str:
     """Return the file name of the generator that takes pictures of a domain."""
-    return f"generator_{source}2{OTHER[source]}.safetensors"
+    return f"generator_{direction_of(source)}.safetensors"
 
 
 def load_generators(files: Mapping[Domain, Path], device: torch.device) -> Pair:
@@ -76,7 +81,7 @@ def load_generators(files: Mapping[Domain, Path], device: torch.device) -> Pair:
     generators: dict[Domain, Generator] = {}
     for source, path in files.items():
         generator, card = load_generator(path)
-        direction = f"{source}2{OTHER[source]}"
+        direction = direction_of(source)
         if card.get("direction") != direction:
             raise CheckpointError(
                 f"{path} translates {card.get('direction')}, not {direction}",

@@ -30,13 +30,12 @@ def widen(narrow: Mapping[str, Tensor], wide: Generator) -> None:
     for path, module in wide.named_modules():
         for name, target in module.named_parameters(recurse=False):
             source = narrow[f"{path}.{name}" if path else name]
-            if isinstance(module, nn.Conv2d | nn.Linear) and name == "weight":
-                if path == "cam.mix":
-                    target.copy_(_repeated_halves(source, target))
-                else:
-                    target.copy_(_shared_out(source, target, rng))
-            else:
+            if not isinstance(module, nn.Conv2d | nn.Linear) or name != "weight":
                 target.copy_(_repeated(source, target.shape))
+            elif path == "cam.mix":
+                target.copy_(_repeated_halves(source, target))
+            else:
+                target.copy_(_shared_out(source, target, rng))
 
 
 def _repeated(source: Tensor, shape: torch.Size) -> Tensor:
