@@ -5,11 +5,14 @@ one more affine map. The plain forms in `layers` are what these are tested again
 `torch.compile` turns into good kernels by itself.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
+
+Pads = tuple[int, int, int, int]  # left, right, top, bottom; pixels
+PadMode = Literal["constant", "reflect", "replicate"]
 
 NORM_EPS = 1e-5
 
@@ -132,22 +135,77 @@ def folded_upsampling_conv(x: Tensor, weight: Tensor, *, is_reflecting: bool) ->
     """
     rows = _halved_kernels(weight, dim=2)  # for even and for odd output rows
     phases = [kernel for row in rows for kernel in _halved_kernels(row, dim=3)]
-    padded = _bordered(x) if is_reflecting else F.pad(x, (1, 1, 1, 1))
+    padded = pad_map(x, (1, 1, 1, 1), "replicate" if is_reflecting else "constant")
     y = F.conv2d(padded, torch.cat(phases))  # (N, 4 C_out, h + 1, w + 1)
     interleaved: Tensor = _Interleave.apply(y)  # type: ignore[no-untyped-call]
     return interleaved
 
 
-def _bordered(x: Tensor) -> Tensor:
-    """Return x (N, C, H, W) with its outermost pixels repeated once on every side.
+def pad_map(x: Tensor, pads_px: Pads, mode: PadMode) -> Tensor:
+    """Return what `torch.nn.functional.pad` returns for x (N, C, H, W), in the quickest way."""
+    if torch.compiler.is_compiling() and mode == "replicate":
+        return _joined(x, pads_px)
+    if mode == "constant" or x.device.type == "cpu" or torch.compiler.is_compiling():
+        return F.pad(x, pads_px, mode=mode)
+    return pad_channels_last(x, pads_px, mode)
 
-    The compiler expects another memory layout of the backward pass of `replicate` than channels
-    last has (torch 2.13), so it is shown copies to join.
+
+def pad_channels_last(x: Tensor, pads_px: Pads, mode: PadMode) -> Tensor:
+    """Return x (N, C, H, W) reflected or replicated at its borders, for maps on a GPU.
+
+    There torch's own take and give contiguous maps, between convolutions that want channels last,
+    and their backward passes add in no fixed order. Here the channels are one more dimension of a
+    picture that is not padded, so maps stay as they lie, and the backward pass adds row by row and
+    column by column: it repeats to the bit.
     """
-    if not torch.compiler.is_compiling():
-        return F.pad(x, (1, 1, 1, 1), mode="replicate")
+    y: Tensor = _PadChannelsLast.apply(x, pads_px, mode)  # type: ignore[no-untyped-call]
+    return y
+
+
+def _joined(x: Tensor, pads_px: Pads) -> Tensor:
+    """Return x with its outermost pixels repeated, for the compiler.
+
+    It expects another memory layout of the backward pass of `replicate` than channels last has
+    (torch 2.13), so it is shown copies to join.
+    """
+    assert set(pads_px) == {1}
     x = torch.cat([x[:, :, :1], x, x[:, :, -1:]], dim=2)
     return torch.cat([x[..., :1], x, x[..., -1:]], dim=3)
+
+
+class _PadChannelsLast(torch.autograd.Function):
+    """`pad_channels_last`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, pads_px: Pads, mode: PadMode) -> Tensor:
+        ctx.pads_px, ctx.mode = pads_px, mode
+        pictures = x.permute(0, 2, 3, 1).contiguous()[:, None]  # (N, 1, H, W, C)
+        padded = F.pad(pictures, (0, 0, *pads_px), mode=mode)
+        return padded[:, 0].permute(0, 3, 1, 2)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        left, right, top, bottom = ctx.pads_px
+        grad = _folded(grad, 2, (top, bottom), ctx.mode)
+        return _folded(grad, 3, (left, right), ctx.mode), None, None
+
+
+def _folded(grad: Tensor, dim: int, pads_px: tuple[int, int], mode: PadMode) -> Tensor:
+    """Return the gradient without the padding of one dimension, which is added to its sources."""
+    before, after = pads_px
+    length = grad.shape[dim] - before - after
+    inner = grad.narrow(dim, before, length).clone(memory_format=torch.channels_last)
+    for count, start, is_first in ((before, 0, True), (after, before + length, False)):
+        if count == 0:
+            continue
+        border = grad.narrow(dim, start, count)
+        if mode == "replicate":
+            place = 0 if is_first else length - 1
+            inner.narrow(dim, place, 1).add_(border.sum(dim=dim, keepdim=True))
+        else:
+            place = 1 if is_first else length - 1 - count
+            inner.narrow(dim, place, count).add_(border.flip(dim) if count > 1 else border)
+    return inner
 
 
 class _Interleave(torch.autograd.Function):

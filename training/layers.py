@@ -9,9 +9,11 @@ from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
 from .fused import (
     NORM_EPS,
+    PadMode,
     folded_upsampling_conv,
     fused_instance_layer_norm,
     fused_instance_norm,
+    pad_map,
 )
 
 Padding = Literal["reflect", "zeros"]
@@ -71,11 +73,11 @@ class PaddedConv(nn.Conv2d):
         total_px = dilation * (kernel_px - 1)
         before_px, after_px = pad_px or (total_px // 2, total_px - total_px // 2)
         self.pads_px = (before_px, after_px, before_px, after_px)
-        self.pad_mode = "constant" if padding == "zeros" else "reflect"
+        self.pad_mode: PadMode = "constant" if padding == "zeros" else "reflect"
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the convolved map (N, C_out, H', W')."""
-        return super().forward(F.pad(x, self.pads_px, mode=self.pad_mode))
+        return super().forward(pad_map(x, self.pads_px, self.pad_mode))
 
 
 class UpConv(PaddedConv):
@@ -210,7 +212,7 @@ class SpectralConv(_Spectral, PaddedConv):
             counts: images of each pass that x holds one after another; None: one pass. Only the
                 scaled form takes more than one.
         """
-        padded = F.pad(x, self.pads_px, mode=self.pad_mode)
+        padded = pad_map(x, self.pads_px, self.pad_mode)
         if not self.forms.is_spectral_scaled:
             assert counts is None or len(counts) == 1
             weight, bias = self._normed_weight(), self.bias
