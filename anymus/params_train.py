@@ -171,6 +171,12 @@ class TrainParams(_Section):
         description="photos only: share of the times that one is shown in grey; 0: none, as in the"
         " paper",
     )
+    shadow_stops: float = Field(
+        ge=0,
+        le=8,
+        description="photos only: a shadow of up to that many stops falls on one side of each that"
+        " is translated, while losses compare with it unshadowed; 0: none, as in the paper",
+    )
     batch_size: int = Field(ge=1, le=1024, description="pictures of each domain in one iteration")
     micro_batches: int = Field(
         ge=1,
@@ -278,6 +284,7 @@ class TrainParams(_Section):
             "augment.kinds": bool(self.augment.kinds),
             "tone_weight": self.tone_weight > 0,
             "skin_weight": self.skin_weight > 0,
+            "shadow_stops": self.shadow_stops > 0,
             "is_checkpointing": self.is_checkpointing,
         }
         asked = [name for name, is_asked in extras.items() if is_asked]

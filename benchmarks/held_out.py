@@ -2,6 +2,7 @@
 
     python benchmarks/held_out.py -g drawn --dataset data/processed -o results/held_out
     python benchmarks/held_out.py ... --people experiments/drawn/held_out_people.csv
+    python benchmarks/held_out.py ... --shadow 4     # each photo in a shadow
 
 Prints a table of all test photos and of groups by skin tone (the individual typology angle of the
 cheeks: above 28 light, 10 to 28 intermediate, below 10 dark; Chardon et al. 1991), and writes
@@ -34,7 +35,7 @@ from anymus.images import RgbU8, read_rgb, resize_rgb, write_png
 from anymus.manifest import Domain, Face, ImageRecord, read_manifest
 from inference.translator import Translator, find_weights
 from training.content import LOOK_PX, NEAR, Eyes, eye_drift, look
-from training.data import to_signed
+from training.data import shadowed, to_signed
 from training.skin import skin_level
 
 LIGHT_DEG, DARK_DEG = 28.0, 10.0
@@ -64,7 +65,7 @@ def main() -> None:
                              min_face_px=32, max_faces=5, second_look_share=0.0,
                              second_upsample=0)  # fmt: skip
     rows = [row for row in read_manifest(arguments.dataset) if _is_test_photo(row)]
-    seen = [_look(row, arguments.dataset, translator, detector) for row in rows]
+    seen = [_look(row, arguments, translator, detector) for row in rows]
     seen.sort(key=lambda one: -one.tone_deg)
     groups = {
         "all": seen,
@@ -91,6 +92,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("-g", "--weights", default="drawn")
     parser.add_argument("--size", type=int, help="side at which faces are seen; the weights'")
     parser.add_argument("--dataset", type=Path, default=Path("data/processed"))
+    parser.add_argument("--shadow", type=float, default=0.0, help="on each photo: at most, stops")
     parser.add_argument("--people", type=Path, help="CSV: id and one column for each trait")
     parser.add_argument("-o", "--output", type=Path, default=Path("results/held_out"))
     return parser.parse_args()
@@ -113,11 +115,14 @@ def _groups_of_people(seen: Sequence[Seen], path: Path) -> dict[str, list[Seen]]
     return {name: group for name, group in sorted(groups.items()) if len(group) >= MIN_GROUP}
 
 
-def _look(row: ImageRecord, dataset: Path, translator: Translator, detector: FaceDetector) -> Seen:
+def _look(
+    row: ImageRecord, arguments: argparse.Namespace, translator: Translator, detector: FaceDetector
+) -> Seen:
     assert row.landmarks is not None
-    photo = read_rgb(dataset / str(row.file))
+    photo = read_rgb(arguments.dataset / str(row.file))
     eyes_px = np.array([row.landmarks["left_eye"], row.landmarks["right_eye"]])
     small = resize_rgb(photo, translator.size_px, translator.size_px)
+    small = shadowed(small, arguments.shadow, np.random.default_rng(list(bytes.fromhex(row.id))))
     drawing = translator(small)
     found = _measure(drawing, eyes_px / len(photo), "photo", detector)
     return Seen(row.id, small, drawing, _tone_deg(photo, eyes_px), *found)

@@ -53,6 +53,7 @@ RECIPES: Mapping[str, Sequence[str]] = {
     "skin": ("train.skin_weight=5",),
     "light": ("train.gamma_jitter=0.8",),
     "grey": ("train.grey_share=0.25",),
+    "shadow": ("train.shadow_stops=4",),
     "local-only": (_ONE_JUDGE,),
     "local-dilated": (_ONE_JUDGE, "train.discriminator.dilations=[2,4,8]"),
 }

@@ -14,6 +14,7 @@ from training.data import (
     augment,
     find_pictures,
     light_otherwise,
+    shadowed,
     to_signed,
     training_data_sha256,
 )
@@ -59,7 +60,7 @@ def test_sides_of_different_length_go_round_each_for_itself(tmp_path: Path) -> N
     batches = make_batches(make_folders(tmp_path, 3, 50))
     seen_a, seen_b = [], []
     for step in range(1, 26):
-        real_a, real_b, _, _, names = batches.at(step)
+        real_a, real_b, _, _, _, names = batches.at(step)
         assert real_a.shape == real_b.shape == (4, 3, 16, 16)
         assert len(names) == 8
         seen_a += levels(real_a)
@@ -158,6 +159,38 @@ def test_another_light_keeps_black_white_and_the_order_of_greys() -> None:
     assert -1.0 <= np.min(middles) < overall.min() < -0.6  # rounded levels, hence a little play
     assert 0.6 < overall.max() < np.max(middles) < 1.01
     assert 0.2 < tint.max() < 0.41
+
+
+def test_a_shadow_falls_on_one_side_and_is_no_deeper_than_asked() -> None:
+    white = np.full((32, 48, 3), 255, np.uint8)
+    deepest, sharpest = 255, 0.0
+    for index in range(200):
+        shaded = shadowed(white, 3.0, np.random.default_rng(index))
+        again = shadowed(white, 3.0, np.random.default_rng(index))
+        assert (shaded == again).all()
+        assert (shaded == shaded[..., :1]).all()
+        levels = shaded[..., 0].astype(float)
+        tops = [levels[0, 0], levels[0, -1], levels[-1, 0], levels[-1, -1]]
+        assert levels.max() == max(tops)  # along a line, light falls from one corner to another
+        assert levels.min() == min(tops)
+        deepest = min(deepest, levels.min())
+        sharpest = max(sharpest, np.abs(np.diff(levels, axis=1)).max())
+    assert 255 * 2 ** (-3 / 2.2) - 1 <= deepest < 255 * 2 ** (-2.7 / 2.2)
+    assert sharpest > 20
+    assert shadowed(white, 0.0, np.random.default_rng(1)) is white
+
+
+def test_only_photos_to_translate_are_in_shadow(tmp_path: Path) -> None:
+    make_folders(tmp_path, 6, 6)
+    for path in (tmp_path / "trainA").iterdir():
+        write_png(path, flat_picture(200))
+    plain = make_batches(tmp_path).at(3)
+    assert torch.equal(plain.shaded_a, plain.real_a)
+    dim = make_batches(tmp_path, Augmentation(16, 16, 0.0, shadow_stops=4.0)).at(3)
+    assert torch.equal(dim.real_a, plain.real_a)
+    assert torch.equal(dim.real_b, plain.real_b)
+    assert (dim.shaded_a <= dim.real_a).all()
+    assert len({round(x, 3) for x in dim.shaded_a.mean(dim=(1, 2, 3)).tolist()}) == 4
 
 
 def test_to_signed_spans_the_range() -> None:

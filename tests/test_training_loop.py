@@ -62,6 +62,7 @@ TINY: dict[str, Any] = {
     "identity_weight": 10.0,
     "cam_weight": 1000.0,
     "grey_share": 0.5,
+    "shadow_stops": 2.0,
     "tone_weight": 1.0,
     "skin_weight": 1.0,
     "ema_decay": 0.9,

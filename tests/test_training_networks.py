@@ -11,6 +11,7 @@ from training.fused import (
     folded_upsampling_conv,
     fused_instance_layer_norm,
     fused_instance_norm,
+    pad_channels_last,
 )
 from training.layers import (
     LIN,
@@ -20,6 +21,7 @@ from training.layers import (
     instance_layer_norm,
     set_forms,
 )
+from training.losses import cycle_loss, identity_loss, tone_loss
 from training.networks import Discriminator, Generator, Networks, build_networks
 from training.step import Augmenting, How, LossWeights, make_optimizers, train_step
 
@@ -230,6 +232,7 @@ def two_steps(
     is_checkpointing: bool = False,
     dtype: torch.dtype = torch.double,
     weights: LossWeights = WEIGHTS,
+    is_shaded: bool = False,
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return the last losses and the weights after two iterations of a small training."""
     networks = build_networks(
@@ -258,7 +261,15 @@ def two_steps(
             augmenting = Augmenting(kinds, numbers, torch.tensor(0.7))
         skin = torch.linspace(-1, 1, 2 * counts[0]).view(2, -1).to(dtype) if weights.skin else None
         losses = train_step(
-            networks, optimizers, real_a, real_b, weights, how=how, augmenting=augmenting, skin=skin
+            networks,
+            optimizers,
+            real_a,
+            real_b,
+            weights,
+            how=how,
+            augmenting=augmenting,
+            skin=skin,
+            shaded_a=real_a * 0.5 - 0.5 if is_shaded else None,
         )
     return losses, networks.state_dict()
 
@@ -300,10 +311,37 @@ def test_computing_passes_again_changes_nothing() -> None:
 @pytest.mark.parametrize("forms", [None, ALL], ids=["plain", "all"])
 def test_parts_of_a_batch_add_up_to_the_whole(forms: Forms | None, is_augmenting: bool) -> None:
     whole, parts = (
-        two_steps(How(micro_batches=count), forms=forms, counts=(4, 4), is_augmenting=is_augmenting)
+        two_steps(
+            How(micro_batches=count),
+            forms=forms,
+            counts=(4, 4),
+            is_augmenting=is_augmenting,
+            is_shaded=is_augmenting,
+        )
         for count in (1, 2)
     )
     assert_equal_to_rounding(parts, whole)
+
+
+def test_a_shaded_photo_is_translated_and_compared_with_the_photo_itself() -> None:
+    networks = build_networks(LIGHT, {"local": {"base_channels": 4, "layers": 4}}, seed=3)
+    real_a, shaded_a = random_images(1, 3, 64, 64, seed=1), random_images(1, 3, 64, 64, seed=2)
+    real_b = random_images(1, 3, 64, 64, seed=3)
+    with torch.no_grad():
+        into_b, into_a = networks.generator_a2b, networks.generator_b2a
+        made = into_b(shaded_a).image
+        expected = {
+            "g_cycle": cycle_loss(into_a(made).image, real_a)
+            + cycle_loss(into_b(into_a(real_b).image).image, real_b),
+            "g_identity": identity_loss(into_a(real_a).image, real_a)
+            + identity_loss(into_b(real_b).image, real_b),
+            "g_tone": tone_loss(made, real_a) + tone_loss(into_a(real_b).image, real_b),
+        }
+    optimizers = make_optimizers(networks, lr=1e-3, betas=(0.5, 0.999), weight_decay=1e-4)
+    weights = replace(WEIGHTS, tone=1.0)
+    losses = train_step(networks, optimizers, real_a, real_b, weights, shaded_a=shaded_a)
+    for name, loss in expected.items():
+        assert losses[name].item() == pytest.approx(loss.item(), rel=1e-4), name
 
 
 def test_tone_and_skin_count_by_their_weights_also_in_parts() -> None:
@@ -354,6 +392,20 @@ def test_fused_norms_have_the_gradients_of_the_plain_ones() -> None:
         assert torch.autograd.gradcheck(fused_instance_layer_norm, inputs)
         difference = fused_instance_layer_norm(*inputs) - instance_layer_norm(*inputs)
         assert difference.abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("mode", ["reflect", "replicate"])
+@pytest.mark.parametrize("pads_px", [(1, 1, 1, 1), (3, 3, 3, 3), (1, 2, 1, 2), (2, 0, 0, 4)])
+def test_padding_as_on_a_gpu_is_that_of_torch(mode: Any, pads_px: Any) -> None:
+    x = random_images(2, 3, 7, 9).double().to(memory_format=torch.channels_last).requires_grad_()
+    ours = pad_channels_last(x, pads_px, mode)
+    theirs = nn.functional.pad(x, pads_px, mode=mode)
+    assert torch.equal(ours, theirs)
+    grad = random_images(*theirs.shape, seed=2).double()
+    (our_grad,), (their_grad,) = (torch.autograd.grad(y, x, grad) for y in (ours, theirs))
+    assert (our_grad - their_grad).abs().max() < 1e-12
+    assert ours.is_contiguous(memory_format=torch.channels_last)
+    assert our_grad.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("is_reflecting", [True, False])

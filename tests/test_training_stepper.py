@@ -36,6 +36,7 @@ def test_a_whole_iteration_can_be_recorded_as_a_cuda_graph() -> None:
     inputs = (
         torch.rand(shape),
         torch.rand(shape),
+        torch.rand(shape),
         draw_numbers(1, 1, params.batch_size),
         torch.zeros(2, params.batch_size),
         torch.tensor(0.5),
@@ -49,6 +50,7 @@ def test_a_whole_iteration_can_be_recorded_as_a_cuda_graph() -> None:
 def test_a_compiled_iteration_has_the_losses_of_a_plain_one() -> None:
     shape = (1, 3, 32, 32)
     inputs = (
+        (torch.rand(shape) * 2 - 1).contiguous(memory_format=torch.channels_last),
         (torch.rand(shape) * 2 - 1).contiguous(memory_format=torch.channels_last),
         (torch.rand(shape) * 2 - 1).contiguous(memory_format=torch.channels_last),
         draw_numbers(1, 1, 1),

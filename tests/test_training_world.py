@@ -63,7 +63,9 @@ def _train(rank: int, job: Job) -> None:
             real_a, real_b = torch.rand(shape, generator=generator, dtype=torch.float64) * 2 - 1
             numbers = draw_numbers(1, step, BATCH)[:, :, share]
             skin = torch.linspace(-1, 1, 2 * BATCH, dtype=torch.float64).view(2, BATCH)[:, share]
-            losses = stepper(Batch(real_a[share], real_b[share], numbers, skin, []), 0.5)
+            losses = stepper(
+                Batch(real_a[share], real_b[share], numbers, skin, real_a[share], []), 0.5
+            )
         losses = world.mean(losses)
         if world.is_writer:
             found = {**state.networks.state_dict(), "losses": losses.double()}

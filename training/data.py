@@ -26,6 +26,7 @@ from .diffaug import draw_numbers
 from .skin import matched_levels, skin_level
 
 SIDES = ("A", "B")
+DISPLAY_GAMMA = 2.2  # twice the light is 2^(1 / 2.2) times the level
 
 
 class Batch(NamedTuple):
@@ -35,7 +36,14 @@ class Batch(NamedTuple):
     real_b: Tensor  # (N, 3, H, W) in [-1, 1]
     numbers: Tensor  # for differentiable augmentation, see diffaug.draw_numbers
     skin: Tensor  # (2 domains, N) in [-1, 1], for translations, see `UnpairedBatches.match_skin`
+    shaded_a: Tensor  # (N, 3, H, W) in [-1, 1]: `real_a` in the shadow that is translated
     names: list[str]  # of all 2 N pictures, as "trainA/x.png" or "trainA/shard-0.tar/x.png"
+
+
+class _Shown(NamedTuple):
+    path: Path
+    picture: RgbU8
+    shaded: RgbU8
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,7 @@ class Augmentation:
     flip_probability: float
     gamma_jitter: float = 0.0  # of photos
     grey_share: float = 0.0  # of photos
+    shadow_stops: float = 0.0  # on photos that are translated
 
 
 def find_pictures(folder: Path) -> list[Path]:
@@ -135,21 +144,23 @@ class UnpairedBatches:
         Raises:
             ImageError: a picture cannot be read any more.
         """
-        sides, names, skin = [], [], []
         places = range((step - 1) * self.batch_size, step * self.batch_size)[self.share]
-        for side in range(len(SIDES)):
-            pictures = []
-            for place in places:
-                path, picture = self._picture(side, place)
-                pictures.append(picture)
-                names.append(path.relative_to(self.dataset_dir).as_posix())
-                skin.append(self._skin.get(path, 0.0))
-            sides.append(to_signed(np.stack(pictures)))
-        numbers = draw_numbers(self.seed, step, self.batch_size)[:, :, self.share]
-        levels = torch.tensor(skin).view(len(SIDES), -1)
-        return Batch(sides[0], sides[1], numbers, levels, names)
+        shown = [[self._shown(side, place) for place in places] for side in range(len(SIDES))]
+        real_a, real_b = (to_signed(np.stack([one.picture for one in side])) for side in shown)
+        shaded_a = real_a
+        if self.augmentation.shadow_stops > 0:
+            shaded_a = to_signed(np.stack([one.shaded for one in shown[0]]))
+        paths = [one.path for side in shown for one in side]
+        return Batch(
+            real_a,
+            real_b,
+            draw_numbers(self.seed, step, self.batch_size)[:, :, self.share],
+            torch.tensor([self._skin.get(path, 0.0) for path in paths]).view(len(SIDES), -1),
+            shaded_a,
+            [path.relative_to(self.dataset_dir).as_posix() for path in paths],
+        )
 
-    def _picture(self, side: int, place: int) -> tuple[Path, RgbU8]:
+    def _shown(self, side: int, place: int) -> "_Shown":
         """Return the picture at a place in the endless row of a side's epochs, augmented."""
         epoch, position = divmod(place, len(self.paths[side]))
         index = int(_shuffled(self.seed, epoch, side, len(self.paths[side]))[position])
@@ -158,7 +169,8 @@ class UnpairedBatches:
         picture = augment(self._loaded(path), self.augmentation, rng)
         if SIDES[side] == "A":
             picture = photograph_otherwise(picture, self.augmentation, rng)
-        return path, picture
+            return _Shown(path, picture, shadowed(picture, self.augmentation.shadow_stops, rng))
+        return _Shown(path, picture, picture)
 
     def _loaded(self, path: Path) -> RgbU8:
         if path in self._cache:
@@ -210,6 +222,29 @@ def light_otherwise(rgb_u8: RgbU8, jitter: float, rng: np.random.Generator) -> R
     levels = np.linspace(0.0, 1.0, 256)[:, None] ** (2.0**stops)  # (256 levels, 3 channels)
     table_u8 = np.round(levels * 255).astype(np.uint8)
     return table_u8[rgb_u8, np.arange(3)]
+
+
+def shadowed(rgb_u8: RgbU8, stops: float, rng: np.random.Generator) -> RgbU8:
+    """Return the picture with a shadow on one side of a line near its middle.
+
+    Args:
+        rgb_u8: (H, W, 3).
+        stops: how deep the shadow may be: it takes that many halvings of the light at most, on
+            average half of them; 0: the picture itself.
+        rng: of this picture alone: it turns and moves the line, and makes the shadow's edge
+            anything from sharp to a slope over the whole picture.
+    """
+    if stops == 0:
+        return rgb_u8
+    height, width = rgb_u8.shape[:2]
+    angle, place = rng.uniform(0, 2 * np.pi), rng.uniform(-0.25, 0.25)  # shares of the side
+    softness, depth = rng.uniform(0.01, 0.25), rng.uniform(0, stops)
+    y, x = (np.arange(height) + 0.5) / height - 0.5, (np.arange(width) + 0.5) / width - 0.5
+    beyond = x * np.cos(angle) + y[:, None] * np.sin(angle) - place  # (H, W)
+    share = 0.5 + 0.5 * np.tanh(beyond / (2 * softness))
+    gain = 2.0 ** (-depth / DISPLAY_GAMMA * share)
+    shaded_u8: RgbU8 = np.round(rgb_u8 * gain[..., None]).astype(np.uint8)
+    return shaded_u8
 
 
 @lru_cache(maxsize=4)

@@ -239,7 +239,7 @@ def _measure(params: TrainParams, device: torch.device, seed: int) -> float:
     for step in range(warm_up + _MEASURED_ITERATIONS):
         real_a, real_b = torch.rand(shape, generator=generator) * 2 - 1
         numbers = draw_numbers(seed, step, params.batch_size)
-        batch = Batch(real_a, real_b, numbers, torch.zeros(2, params.batch_size), [])
+        batch = Batch(real_a, real_b, numbers, torch.zeros(2, params.batch_size), real_a, [])
         begun_s = time.perf_counter()
         stepper(batch, state.augment_probability).tolist()  # waits for a GPU
         if step >= warm_up:

@@ -46,7 +46,7 @@ from .health import HeldOut, check, look_at, score
 from .loader import BatchLoader
 from .memory import keep_freed_memory
 from .networks import Generator, Networks, build_networks
-from .pair import OTHER, Domain, weights_name
+from .pair import Domain, direction_of, weights_name
 from .run_folder import RunFolder, held_iterations, open_run_folder, resume, save
 from .samples import sample_grid, write_strips
 from .selection import typical_pictures
@@ -257,6 +257,7 @@ def _open_run(
             params.flip_probability,
             params.gamma_jitter,
             params.grey_share,
+            params.shadow_stops,
         ),
         seed=seed,
         batch_size=params.batch_size,
@@ -551,7 +552,7 @@ def _export(
         load_checkpoint(run.folder.checkpoint_path(state.best_step), state)
     means: tuple[tuple[Domain, Generator], ...] = (("a", state.ema_a2b), ("b", state.ema_b2a))
     for source, generator in means:
-        direction = f"{source}2{OTHER[source]}"
+        direction = direction_of(source)
         card = {
             **run.folder.facts,
             "direction": direction,

@@ -182,6 +182,7 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
     how: How | None = None,
     augmenting: Augmenting | None = None,
     skin: Tensor | None = None,
+    shaded_a: Tensor | None = None,
     wrapped: Wrapped | None = None,
 ) -> Losses:
     """Train every network on one batch, in place, and return the named losses.
@@ -197,6 +198,8 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
         augmenting: differentiable augmentation; None: none. The strict order has none.
         skin: (2, N) in [-1, 1], how light the skin of translations of photos and of manga should
             be; None only if that loss has no weight.
+        shaded_a: (N, 3, H, W) in [-1, 1], `real_a` as it is translated; every loss compares with
+            `real_a` itself. None: the same. The strict order has no other.
         wrapped: of these networks, if several processes train them together.
 
     Returns:
@@ -214,6 +217,7 @@ def train_step(  # noqa: PLR0913 - what is trained, on what, how; the rest by ke
         how,
         augmenting,
         skin,
+        real_a if shaded_a is None else shaded_a,
         real_a.device,
     )
     if how.order == "strict":
@@ -236,6 +240,7 @@ class _Iteration:
     how: How
     augmenting: Augmenting | None
     skin: Tensor | None
+    shaded_a: Tensor
     device: torch.device
 
     def precision(self) -> AbstractContextManager[Any]:
@@ -314,7 +319,7 @@ def _translate(
     Nothing in a generator mixes the images of a batch, so the pass that translates and the
     identity pass go through it together.
     """
-    into_b = one.generate("a2b", torch.cat([real_a, real_b]))
+    into_b = one.generate("a2b", torch.cat([one.shaded_a, real_b]))
     into_a = one.generate("b2a", torch.cat([real_b, real_a]))
     translated_b, same_b = _split(into_b, [len(real_a), len(real_b)])
     translated_a, same_a = _split(into_a, [len(real_b), len(real_a)])
@@ -337,7 +342,7 @@ def _accumulated_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses
     for index, (part, part_a, part_b) in enumerate(_parts(one, parts)):
         _rewind(judges, index)
         with one.precision(), torch.no_grad():
-            fake_b = one.networks.generator_a2b(part_a).image
+            fake_b = one.networks.generator_a2b(part.shaded_a).image
             fake_a = one.networks.generator_b2a(part_b).image
         with part.precision():
             losses = _discriminator_losses(part, (part_a, fake_a), (part_b, fake_b))
@@ -369,7 +374,8 @@ def _parts(
         last = first + len(part_a)
         own = one.augmenting and one.augmenting.of(first, last)
         skin = None if one.skin is None else one.skin[:, first:last]
-        yield replace(one, augmenting=own, skin=skin), part_a, part_b
+        shaded_a = one.shaded_a[first:last]
+        yield replace(one, augmenting=own, skin=skin, shaded_a=shaded_a), part_a, part_b
         first = last
 
 

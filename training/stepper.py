@@ -90,7 +90,7 @@ class Stepper:
             batch: what to train on.
             probability: of augmentation.
         """
-        inputs = [self._placed(x) for x in (batch.real_a, batch.real_b)]
+        inputs = [self._placed(x) for x in (batch.real_a, batch.real_b, batch.shaded_a)]
         inputs += [x.to(self._device) for x in (batch.numbers, batch.skin)]
         inputs.append(torch.tensor(probability, device=self._device))
         return self._compute(*inputs) if self._graph is None else self._graph(inputs)
@@ -101,7 +101,13 @@ class Stepper:
         return x.to(self._device).contiguous(memory_format=torch.channels_last)
 
     def _compute(
-        self, real_a: Tensor, real_b: Tensor, numbers: Tensor, skin: Tensor, probability: Tensor
+        self,
+        real_a: Tensor,
+        real_b: Tensor,
+        shaded_a: Tensor,
+        numbers: Tensor,
+        skin: Tensor,
+        probability: Tensor,
     ) -> Tensor:
         augmenting = Augmenting(self._kinds, numbers, probability) if self._kinds else None
         losses = train_step(
@@ -113,6 +119,7 @@ class Stepper:
             how=self._how,
             augmenting=augmenting,
             skin=skin,
+            shaded_a=shaded_a,
             wrapped=self._wrapped,
         )
         self.names = list(losses)
