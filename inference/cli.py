@@ -396,3 +396,80 @@ def grey_weights(
 
     source = find_weights(weights, direction)
     print_report(take_colour(source, output / weights_name(direction)), is_json)
+
+
+@weights_app.command("widen")
+def widen_weights(
+    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the wide generator.")],
+    direction: Annotated[
+        Direction, typer.Option(help="Which of the folder's two generators.")
+    ] = "a2b",
+    times: Annotated[int, typer.Option(min=1, max=16, help="How many times the channels.")] = 2,
+    size: Annotated[
+        int | None,
+        typer.Option(min=16, max=2048, help="Side of its pictures.", show_default="as before"),
+    ] = None,
+    is_json: JsonOption = False,
+) -> None:
+    """Write a generator with more channels that draws the same, to be trained on.
+
+    `train.start_from` widens by itself; this is for a folder whose two generators differ in width.
+    """
+    from .generator_file import weights_name
+    from .translator import find_weights
+    from .wider import write_wider
+
+    source = find_weights(weights, direction)
+    print_report(write_wider(source, output / weights_name(direction), times, size), is_json)
+
+
+@weights_app.command("distil")
+def distil_weights(
+    *,
+    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the small generator.")],
+    dataset: Annotated[
+        Path, typer.Option(help="Folder with trainA and testA (way back: trainB and testB).")
+    ] = Path("data/processed"),
+    direction: Annotated[
+        Direction, typer.Option(help="Which of the folder's two generators.")
+    ] = "a2b",
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of its pictures.")] = 128,
+    channels: Annotated[int, typer.Option(min=1, max=256, help="Of its first layer.")] = 32,
+    lessons: Annotated[int, typer.Option(min=1, help="Pictures that are translated.")] = 2000,
+    iterations: Annotated[int, typer.Option(min=1, help="Of training.")] = 6000,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pairs an iteration.")] = 4,
+    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate.")] = 5e-4,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of weights, light, order and crops.")
+    ] = 20240501,
+    start: Annotated[
+        Path | None, typer.Option(help="Weights of the small shape to begin with.")
+    ] = None,
+    device: DeviceOption = "auto",
+    is_json: JsonOption = False,
+) -> None:
+    """Write a small generator that draws what a large one draws, for films and slow machines.
+
+    The large one translates pictures of the data set, once as they are and then in other light; the
+    small one learns from these pairs. Compared on testA in the end.
+    """
+    from training.distil import DistilOptions, distil
+
+    from .generator_file import weights_name
+    from .translator import find_weights
+
+    options = DistilOptions(
+        size_px=size,
+        base_channels=channels,
+        lessons=lessons,
+        iterations=iterations,
+        batch_size=batch_size,
+        lr=lr,
+        seed=seed,
+        start_from=None if start is None else find_weights(start, direction),
+        device=device,
+    )
+    source = find_weights(weights, direction)
+    print_report(distil(source, dataset, output / weights_name(direction), options), is_json)
