@@ -1,4 +1,4 @@
-"""Draws docs/images/drawn.png: what the shipped weights make of portraits of our own renderer.
+"""Draws docs/images/drawn.png: what each set of weights makes of portraits of our own renderer.
 
 python docs/draw_weights.py
 """
@@ -18,26 +18,31 @@ ROOT = Path(__file__).parent
 PEOPLE = (5, 11, 12, 18, 19, 20)  # before plain walls, as in portrait photographs
 SIZE_PX = (400, 480)
 GAP_PX = 4
-ENLARGE = 1
+SIDE_PX = 256
+SETS = ("drawn", "manga", "drawn-small")
 
 
 def main() -> None:
-    """Write the picture: people above, what becomes of them below."""
-    translator = Translator.load("drawn", "cpu")
+    """Write the picture: people above, what becomes of them with each set below."""
+    translators = [Translator.load(name, "cpu") for name in SETS]
     finder = FaceFinder("photo")
-    pairs = [_pair(number, finder, translator) for number in PEOPLE]
-    rows = [_row([pair[index] for pair in pairs]) for index in (0, 1)]
+    columns = [_column(number, finder, translators) for number in PEOPLE]
+    rows = [_row(list(tiles)) for tiles in zip(*columns, strict=True)]
     gap = np.full((GAP_PX, rows[0].shape[1], 3), 255, np.uint8)
-    write_png(ROOT / "images" / "drawn.png", np.concatenate([rows[0], gap, rows[1]]))
+    parts = [part for row in rows for part in (gap, row)]
+    write_png(ROOT / "images" / "drawn.png", np.concatenate(parts[1:]))
 
 
-def _pair(number: int, finder: FaceFinder, translator: Translator) -> tuple[RgbU8, RgbU8]:
+def _column(number: int, finder: FaceFinder, translators: list[Translator]) -> list[RgbU8]:
+    """Return the portrait's face and its translations, all SIDE_PX wide."""
     portrait = draw_portrait(np.random.default_rng([21, number]), *SIZE_PX).rgb_u8
     face = finder.find(portrait)[0]
-    crop, _ = cut_face(portrait, face, "photo", translator.framing)
-    size_px = ENLARGE * translator.size_px
-    large, _ = cut_face(portrait, face, "photo", replace(translator.framing, size_px=size_px))
-    return large, redraw(translator(crop), ENLARGE)
+    framing = replace(translators[0].framing, size_px=SIDE_PX)
+    tiles = [cut_face(portrait, face, "photo", framing)[0]]
+    for translator in translators:
+        crop, _ = cut_face(portrait, face, "photo", translator.framing)
+        tiles.append(redraw(translator(crop), SIDE_PX // translator.size_px))
+    return tiles
 
 
 def _row(tiles: list[RgbU8]) -> RgbU8:

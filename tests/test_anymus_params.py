@@ -27,7 +27,7 @@ RECORDED = sorted((Path(__file__).parent.parent / "experiments").rglob("params.y
 
 @pytest.mark.parametrize("path", RECORDED, ids=lambda path: "/".join(path.parts[-3:-1]))
 def test_the_parameters_of_a_recorded_run_still_load(path: Path) -> None:
-    size_px = 256 if path.parent.name == "drawn" else 128
+    size_px = 256 if path.parent.name in ("drawn", "fifth", "manga") else 128
     assert load_params(path).train.image_size_px == size_px
 
 
