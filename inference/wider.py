@@ -5,11 +5,11 @@ from pathlib import Path
 
 from anymus.errors import ParamsError
 from anymus.files import sha256_file
-from training.checkpoint import load_generator, save_generator
+from training.checkpoint import load_generator
 from training.networks import Generator
 from training.widen import widen
 
-from .generator_file import takes_any_size, unit_px
+from .generator_file import takes_any_size, unit_px, write_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def write_wider(weights: Path, dst: Path, times: int, size_px: int | None = None
     Raises:
         ParamsError: `dst` is that file, or the network does not take that size.
         CheckpointError: The file is missing, damaged or not a generator's.
-        OSError: The file cannot be written.
+        AnymusError: The file cannot be written.
     """
     if dst.resolve() == weights.resolve():
         raise ParamsError(f"{dst} is the weights file itself", "give another folder with -o")
@@ -65,7 +65,7 @@ def write_wider(weights: Path, dst: Path, times: int, size_px: int | None = None
     shape |= {"base_channels": times * int(shape["base_channels"]), "image_size_px": size_px}
     wide = Generator(**shape)
     widen(narrow.state_dict(), wide)
-    kept = {key: value for key, value in card.items() if key not in ("kind", "architecture")}
-    facts = {"image_size_px": size_px, "widened_from": sha256_file(weights)}
-    save_generator(dst, wide, {**kept, **facts})
+    arrays = {name: tensor.numpy() for name, tensor in wide.state_dict().items()}
+    facts = {"architecture": shape, "image_size_px": size_px, "widened_from": sha256_file(weights)}
+    write_weights(dst, arrays, {**card, **facts})
     return WiderReport(dst, int(shape["base_channels"]), size_px)

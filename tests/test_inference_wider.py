@@ -19,7 +19,8 @@ def save(path: Path, film: Film = "pooled") -> Path:
     torch.manual_seed(3)
     generator = Generator(base_channels=2, image_size_px=32, residual_blocks=1, film=film)
     framing = {"size_px": 32, "face_share": 0.55, "eye_line": 0.46}
-    save_generator(path, generator, {"direction": "a2b", "framing": framing, "licence": "MIT"})
+    card = {"direction": "a2b", "framing": framing, "licence": "MIT", "precision": "fp16"}
+    save_generator(path, generator.half(), card)
     return path
 
 
@@ -32,7 +33,7 @@ def test_a_wide_generator_draws_what_the_narrow_one_drew(tmp_path: Path) -> None
     generator, card = load_generator(wide)
     assert generator.arguments["base_channels"] == 6
     assert card["image_size_px"] == 64
-    assert card["licence"] == "MIT"
+    assert (card["licence"], card["precision"]) == ("MIT", "fp32")
     assert len(card["widened_from"]) == 64
     picture = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
     narrow = Translator.load(tmp_path / "narrow" / "generator_a2b.safetensors", "cpu").at_size(64)
