@@ -71,8 +71,8 @@ def deterministic(device: torch.device, *, is_on: bool = True) -> Iterator[None]
     """Make torch choose the same operations in every run on this machine, within the block.
 
     On the CPU the same inputs then give the same bits for the same number of threads. On other
-    devices an operation that has no such form only warns (the backward pass of reflection padding
-    on CUDA is one), so results there agree to rounding. With `is_on` False nothing is asked for.
+    devices an operation that has no such form only warns (the backward pass of adaptive means on
+    CUDA is one), so results there agree to rounding. With `is_on` False nothing is asked for.
     """
     if not is_on:
         yield

@@ -36,6 +36,10 @@ WeightsOption = Annotated[
         show_default="drawn; of manga to photo drawn-small",
     ),
 ]
+SetArgument = Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")]
+SetDirectionOption = Annotated[
+    Direction, typer.Option(help="Which of the folder's two generators.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 weights_app = typer.Typer(
@@ -354,7 +358,7 @@ def show_card(
 
 @weights_app.command("average")
 def average_weights(
-    first: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    first: SetArgument,
     second: Annotated[Path, typer.Argument(help="Another, trained from the first, or as it.")],
     output: Annotated[
         Path,
@@ -376,13 +380,11 @@ def average_weights(
 
 @weights_app.command("grey")
 def grey_weights(
-    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    weights: SetArgument,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder for the generator without colours.")
     ],
-    direction: Annotated[
-        Direction, typer.Option(help="Which of the folder's two generators.")
-    ] = "a2b",
+    direction: SetDirectionOption = "a2b",
     is_json: JsonOption = False,
 ) -> None:
     """Write weights that draw in greys alone, for drawings that have no colour.
@@ -400,11 +402,9 @@ def grey_weights(
 
 @weights_app.command("widen")
 def widen_weights(
-    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    weights: SetArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the wide generator.")],
-    direction: Annotated[
-        Direction, typer.Option(help="Which of the folder's two generators.")
-    ] = "a2b",
+    direction: SetDirectionOption = "a2b",
     times: Annotated[int, typer.Option(min=1, max=16, help="How many times the channels.")] = 2,
     size: Annotated[
         int | None,
@@ -427,14 +427,12 @@ def widen_weights(
 @weights_app.command("distil")
 def distil_weights(
     *,
-    weights: Annotated[Path, typer.Argument(help="A name of `anymus weights list`, or a folder.")],
+    weights: SetArgument,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the small generator.")],
     dataset: Annotated[
         Path, typer.Option(help="Folder with trainA and testA (way back: trainB and testB).")
     ] = Path("data/processed"),
-    direction: Annotated[
-        Direction, typer.Option(help="Which of the folder's two generators.")
-    ] = "a2b",
+    direction: SetDirectionOption = "a2b",
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of its pictures.")] = 128,
     channels: Annotated[int, typer.Option(min=1, max=256, help="Of its first layer.")] = 32,
     lessons: Annotated[int, typer.Option(min=1, help="Pictures that are translated.")] = 2000,

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from anymus.errors import ParamsError
 from anymus.images import LUMA
 from training.weights_file import GENERATOR_KIND, read_arrays
 
 from .engines import require_numbers
-from .generator_file import write_weights
+from .generator_file import require_another_file, write_weights
 
 _HEAD = "head.weight"  # (3, width, kernel, kernel): the last convolution, before tanh
 
@@ -46,8 +45,7 @@ def take_colour(weights: Path, dst: Path) -> GreyReport:
         CheckpointError: The file is missing, damaged or not a generator's.
         AnymusError: The file cannot be written.
     """
-    if dst.resolve() == weights.resolve():
-        raise ParamsError(f"{dst} is the weights file itself", "give another folder with -o")
+    require_another_file(dst, weights)
     arrays, facts = read_arrays(weights, kind=GENERATOR_KIND)
     require_numbers(weights, arrays)
     luma = np.tensordot(LUMA, arrays[_HEAD].astype(np.float64), axes=1)

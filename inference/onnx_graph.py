@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from .generator_file import takes_any_size, unit_px
+from training.weights_file import takes_any_size, unit_px
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -25,8 +25,7 @@ from training.checkpoint import load_generator
 from training.fused import NORM_EPS
 from training.layers import LIN, AdaLIN, Forms, InstanceNorm, set_forms
 from training.networks import FilmLayers, Generator, Translated
-
-from .generator_file import takes_any_size, unit_px
+from training.weights_file import takes_any_size, unit_px
 
 Tile = NDArray[np.float32]
 

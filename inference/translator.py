@@ -15,7 +15,7 @@ from anymus.shipped import DEFAULT_SET, DEFAULT_SET_BACK, resolve_weights
 
 from .engines import Engine, load_engine
 from .finish import Heat
-from .generator_file import takes_any_size, unit_px, weights_name
+from .generator_file import require_size, weights_name
 from .options import DIRECTIONS, Direction, EngineName
 
 # Of weights that do not say how a face lay in the pictures they were trained on.
@@ -90,18 +90,7 @@ class Translator:
         Raises:
             ParamsError: The network takes no such pictures.
         """
-        architecture = self.card["architecture"]
-        unit = unit_px(architecture)
-        if not takes_any_size(architecture) and size_px != self.size_px:
-            raise ParamsError(
-                f"size {size_px}: these weights take pictures of {self.size_px} px alone",
-                "leave --size out",
-            )
-        if size_px < unit or size_px % unit:
-            raise ParamsError(
-                f"size {size_px} is no multiple of {unit}",
-                f"--size {max(1, round(size_px / unit)) * unit}",
-            )
+        require_size(self.card["architecture"], size_px)
         other = copy.copy(self)
         other.size_px, other.framing = size_px, _read_framing(self.card, size_px)
         return other

@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from anymus.errors import ParamsError
 from anymus.files import sha256_file
 from training.checkpoint import load_generator
 from training.networks import Generator
 from training.widen import widen
 
-from .generator_file import takes_any_size, unit_px, write_weights
+from .generator_file import require_another_file, require_size, write_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +50,11 @@ def write_wider(weights: Path, dst: Path, times: int, size_px: int | None = None
         CheckpointError: The file is missing, damaged or not a generator's.
         AnymusError: The file cannot be written.
     """
-    if dst.resolve() == weights.resolve():
-        raise ParamsError(f"{dst} is the weights file itself", "give another folder with -o")
+    require_another_file(dst, weights)
     narrow, card = load_generator(weights)
     shape = dict(narrow.arguments)
     size_px = size_px or int(shape["image_size_px"])
-    if size_px != shape["image_size_px"] and not takes_any_size(shape):
-        raise ParamsError(f"{weights} takes its own size alone", "leave --size out")
-    if size_px % unit_px(shape):
-        raise ParamsError(
-            f"--size {size_px} is no multiple of {unit_px(shape)}", "choose one that is"
-        )
+    require_size(shape, size_px)
     shape |= {"base_channels": times * int(shape["base_channels"]), "image_size_px": size_px}
     wide = Generator(**shape)
     widen(narrow.state_dict(), wide)

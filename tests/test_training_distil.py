@@ -80,6 +80,19 @@ def test_learning_goes_on_from_a_generator_of_the_same_shape(
         distil(teacher, dataset, tmp_path / "x", options(start_from=teacher))
 
 
+def test_a_network_that_halves_three_times_wants_multiples_of_eight(
+    dataset: Path, tmp_path: Path
+) -> None:
+    generator = Generator(
+        **TINY["generator"] | {"channel_multipliers": [2, 2, 4], "image_size_px": 64}
+    )
+    path = tmp_path / "seed" / "generator_a2b.safetensors"
+    save_generator(path, generator, {"direction": "a2b", "framing": FRAMING})
+    with pytest.raises(ParamsError, match="36 is no multiple of 8"):
+        distil(path, dataset, tmp_path / "x", options(size_px=36))
+    assert distil(path, dataset, tmp_path / "y", options(size_px=40, iterations=1)).lessons == 5
+
+
 def test_what_cannot_be_distilled_is_refused(dataset: Path, teacher: Path, tmp_path: Path) -> None:
     with pytest.raises(ParamsError, match="large generator itself"):
         distil(teacher, dataset, teacher, options())

@@ -31,6 +31,7 @@ from .layers import Forms, set_forms
 from .memory import keep_freed_memory
 from .networks import Generator
 from .samples import to_rgb
+from .weights_file import unit_px
 
 GAMMA_JITTER, GREY_SHARE = 0.8, 0.25  # of all passes over the pictures but the first
 LOAD_SHARE = 1.1  # side of a kept pair, in sides of the small generator's pictures
@@ -44,7 +45,7 @@ class DistilOptions:
     """How a small generator learns.
 
     Attributes:
-        size_px: Side of its pictures, a multiple of 4.
+        size_px: Side of its pictures, as many times divisible by 2 as the network halves them.
         base_channels: Of its first convolution.
         lessons: Pictures that the large generator translates: all once, then all in other light,
             and so on.
@@ -110,7 +111,8 @@ def distil(
         options: How.
 
     Raises:
-        ParamsError: `dst` is the large generator's file, or the size is no multiple of 4.
+        ParamsError: `dst` is the large generator's file, or the size is none that
+            its kind of network takes.
         CheckpointError: Weights are missing, damaged, or do not fit.
         DatasetError: There are no pictures.
         DeviceError: The device is not there.
@@ -118,12 +120,13 @@ def distil(
     """
     if dst.resolve() == teacher_path.resolve():
         raise ParamsError(f"{dst} is the large generator itself", "give another folder with -o")
-    if options.size_px % 4:
-        raise ParamsError(f"--size {options.size_px} is no multiple of 4", "use --size 128")
     device = pick_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
     teacher, card = load_generator(teacher_path)
+    unit = unit_px(teacher.arguments)
+    if options.size_px % unit:
+        raise ParamsError(f"--size {options.size_px} is no multiple of {unit}", "use --size 128")
     set_forms(teacher.to(device).to(memory_format=torch.channels_last), _FORMS)  # type: ignore[call-overload]
     student = _new_student(teacher, options).to(device)
     side = str(card.get("direction", "a2b"))[0].upper()

@@ -28,6 +28,16 @@ Facts = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
 
 
+def unit_px(architecture: Mapping[str, Any]) -> int:
+    """Return what sides of pictures are a multiple of, by `Generator.arguments`."""
+    return int(2 ** len(architecture["channel_multipliers"]))
+
+
+def takes_any_size(architecture: Mapping[str, Any]) -> bool:
+    """Return whether the network takes pictures of other sizes than those of its training."""
+    return bool(architecture["film"] == "pooled")
+
+
 def write_arrays(path: Path, arrays: Arrays, facts: Facts) -> None:
     """Write arrays and facts (JSON values, `kind` among them), atomically.
 
