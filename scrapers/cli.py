@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from anymus.errors import ParamsError
 from anymus.options import (
     DEFAULT_PARAMS,
     DomainName,
@@ -117,6 +118,10 @@ def draw(
             show_default="as in portrait photographs",
         ),
     ] = None,
+    has_twins: Annotated[
+        bool,
+        typer.Option("--twins", help="Draw each person twice: in photo/ like a photo, in manga/."),
+    ] = False,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
@@ -124,10 +129,16 @@ def draw(
     """Draw a folder of manga portraits in ink and greys, free to use, for `scrape folder`."""
     from anymus.drawing.shares import load_shares
 
-    from .draw import draw_folder
+    from .draw import draw_folder, draw_twins_folder
 
+    resolved = resolve_params(params, overrides)
+    if has_twins and shares is not None:
+        raise ParamsError("twins are drawn without --shares", "leave --shares out")
+    if has_twins:
+        print_report(draw_twins_folder(resolved, output, count), is_json)
+        return
     chosen = None if shares is None else load_shares(shares)
-    print_report(draw_folder(resolve_params(params, overrides), output, count, chosen), is_json)
+    print_report(draw_folder(resolved, output, count, chosen), is_json)
 
 
 @sites_app.callback()

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from anymus.cli import build_app
 from anymus.drawing.manga_ink import WHITE, Paint
 from anymus.drawing.manga_person import draw_person, with_skin
 from anymus.drawing.shares import Shares, load_shares
@@ -15,7 +17,7 @@ from anymus.errors import ParamsError
 from anymus.files import sha256_bytes
 from anymus.manifest import read_manifest
 from anymus.params import Params
-from scrapers.draw import AUTHOR, draw_folder
+from scrapers.draw import AUTHOR, draw_folder, draw_twins_folder
 from scrapers.folder import scrape_folder
 
 
@@ -141,3 +143,31 @@ def test_a_sitter_is_grey_and_its_face_lies_in_the_picture() -> None:
         assert y >= 0
         assert x + w <= 160
         assert y + h <= 200
+
+
+def test_twins_lie_in_two_folders_under_one_name(params: Params, tmp_path: Path) -> None:
+    report = draw_twins_folder(params, tmp_path / "twins", 2)
+    assert report.pictures == 4
+    sides = [hashes(tmp_path / "twins" / side) for side in ("photo", "manga")]
+    assert list(map(sorted, sides)) == [["twin-00000.png", "twin-00001.png"]] * 2
+    assert len({*sides[0].values(), *sides[1].values()}) == 4
+    scrape_folder(params, tmp_path / "twins" / "photo", "photo", tmp_path / "raw")
+    assert {(row.author, row.licence) for row in read_manifest(tmp_path / "raw")} == {
+        (AUTHOR, "MIT")
+    }
+    draw_twins_folder(params, tmp_path / "twins", 1)
+    assert hashes(tmp_path / "twins" / "manga").items() < sides[1].items()
+    with pytest.raises(ParamsError, match="did not put there"):
+        draw_folder(params, tmp_path / "twins", 1)
+
+
+def test_the_command_draws_twins_and_takes_no_shares_for_them(tmp_path: Path) -> None:
+    (tmp_path / "shares.yaml").write_text("skin: {dark: 1}\n")
+    command = ["draw", str(tmp_path / "twins"), "--twins", "--count", "1"]
+    done = CliRunner().invoke(build_app(), command)
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "twins" / "manga" / "twin-00000.png").is_file()
+    refused = CliRunner().invoke(
+        build_app(), [*command, "--shares", str(tmp_path / "shares.yaml")], standalone_mode=False
+    )
+    assert isinstance(refused.exception, ParamsError)

@@ -11,6 +11,7 @@ from anymus.shipped import resolve_weights
 
 from .networks import Generator, Networks
 from .pair import DIRECTIONS, Pair, load_pair, weights_name
+from .weights_file import takes_any_size
 from .widen import widen
 
 
@@ -72,4 +73,4 @@ def _is_free(name: str, source: Generator, target: Generator) -> bool:
     """
     if name == "base_channels":
         return int(target.arguments[name]) % int(source.arguments[name]) == 0
-    return name == "image_size_px" and target.arguments["film"] == "pooled"
+    return name == "image_size_px" and takes_any_size(target.arguments)

@@ -108,22 +108,35 @@ def _frame(person: Person, middle_px: tuple[float, float], unit_px: float) -> Fr
     return Frame(middle_px, unit_px, person.pose.roll_rad, person.pose.is_mirrored)
 
 
-def paint_person(pen: Pen, person: Person, rng: np.random.Generator) -> FaceTruth:
-    """Draws a person from the back to the front; returns the face in canvas pixels."""
+def paint_person(
+    pen: Pen,
+    person: Person,
+    rng: np.random.Generator,
+    *,
+    has_side_shadow: bool | None = None,
+    gaze: tuple[float, float] | None = None,
+) -> FaceTruth:
+    """Draws a person from the back to the front; returns the face in canvas pixels.
+
+    What is None is drawn by chance: whether a side lies in shadow, and where the eyes look (x, y;
+    from -1 to 1).
+    """
     body = pen.at(body_frame(pen.frame))
     draw_back_hair(pen, person, rng)
     draw_neck(body, person)
     draw_body(body, person, rng)
     draw_skull(pen, person)
     draw_ears(pen, person)
-    if rng.random() < 0.4:
+    is_shaded = rng.random() < 0.4
+    if is_shaded if has_side_shadow is None else has_side_shadow:
         draw_side_shadow(pen, person)
     draw_marks(pen, person)
     draw_age_lines(pen, person)
     draw_mouth(pen, person)
     draw_beard(pen, person)
     draw_nose(pen, person)
-    gaze = (float(rng.uniform(-0.6, 0.9)), float(rng.uniform(-0.4, 0.4)))
+    by_chance = (float(rng.uniform(-0.6, 0.9)), float(rng.uniform(-0.4, 0.4)))
+    gaze = gaze or by_chance
     is_through = rng.random() < 0.5
     if not is_through:
         draw_eyes(pen, person, gaze)

@@ -285,10 +285,10 @@ def _draw_cloth(rng: np.random.Generator, is_colour: bool) -> tuple[Paint, Paint
     colours = CLOTH_COLOURS[int(first)], CLOTH_COLOURS[int(second)]
     if is_colour:
         return Paint(colours[0]), Paint(colours[1])
-    return _greyed(colours[0]), _greyed(colours[1])
+    return greyed(colours[0]), greyed(colours[1])
 
 
-def _greyed(rgb: Colour) -> Paint:
+def greyed(rgb: Colour) -> Paint:
     """How ink and screentone show a colour: black, a tone or white."""
     luma = grey_of(rgb)
     if luma < 66:

@@ -1,0 +1,283 @@
+"""A generator learns from what the best of its own drawings agree on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from test_training_loop import TINY
+from typer.testing import CliRunner
+
+from anymus.cli import build_app
+from anymus.drawing.twin import draw_twins, twins_rng
+from anymus.errors import CheckpointError, DatasetError, ParamsError
+from anymus.framing import Framing, crop_transform
+from anymus.images import RgbU8, write_png
+from anymus.manifest import Face
+from training import lessons as lessons_module
+from training.checkpoint import load_generator, save_generator
+from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
+from training.networks import Generator
+from training.refine import (
+    RefineOptions,
+    Schoolbook,
+    _batch,
+    _draw_twins,
+    _rate,
+    _roughened,
+    refine,
+)
+
+FRAMING = {"size_px": 64, "face_share": 0.55, "eye_line": 0.46}
+CPU = torch.device("cpu")
+EYES = np.array([[0.4, 0.5], [0.6, 0.5]])
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    for part, count in (("trainA", 3), ("trainB", 2), ("testA", 2)):
+        for index in range(count):
+            coarse = rng.integers(0, 256, (8, 8, 3), np.uint8)
+            write_png(tmp_path / "data" / part / f"{index}.png", coarse.repeat(8, 0).repeat(8, 1))
+    return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _short_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.refine.WARM_UP", 2)
+
+
+def save(folder: Path, seed: int, direction: str = "a2b", **shape: object) -> Path:
+    torch.manual_seed(seed)
+    generator = Generator(**TINY["generator"] | {"base_channels": 4, "image_size_px": 64} | shape)
+    path = folder / f"generator_{direction}.safetensors"
+    facts = {"direction": direction, "framing": FRAMING, "licence": "MIT", "is_grey": True}
+    save_generator(path, generator, facts)
+    return path
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    return save(tmp_path / "own", 3)
+
+
+def options(**changes: object) -> RefineOptions:
+    return RefineOptions(**{"iterations": 3, "device": "cpu"} | changes)  # type: ignore[arg-type]
+
+
+class Mirror(torch.nn.Module):
+    """Stands for a generator: its picture is the photo itself."""
+
+    arguments = {"image_size_px": 64}  # noqa: RUF012 - as a generator has it
+
+    def forward(self, x: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(image=x)
+
+
+class Finds:
+    """Stands for a detector: finds the eyes it was given wherever the picture is light."""
+
+    def __init__(self, score: float = 0.3, shift: float = 0.0) -> None:
+        self.score, self.shift = score, shift
+
+    def find(self, rgb_u8: RgbU8) -> Sequence[SimpleNamespace]:
+        if rgb_u8.mean() < 100:
+            return []
+        left, right = (EYES + np.array([self.shift, 0.0])) * len(rgb_u8)
+        landmarks = {"left_eye": tuple(left), "right_eye": tuple(right)}
+        return [SimpleNamespace(score=self.score, landmarks=landmarks)]
+
+
+LIGHT, DARK = (np.full((64, 64, 3), level, np.uint8) for level in (200, 20))
+
+
+def test_every_view_is_turned_back() -> None:
+    photo = np.random.default_rng(2).integers(0, 256, (64, 64, 3), np.uint8)
+    drawings = {name: draw(Mirror(), photo, view, CPU) for name, view in VIEWS.items()}  # type: ignore[arg-type]
+    assert np.array_equal(drawings["as it is"], photo)
+    assert np.array_equal(drawings["mirrored"], photo)
+    assert drawings["darker"].mean() < photo.mean() - 5
+    assert drawings["lighter"].mean() > photo.mean() + 5
+
+
+def test_a_drawing_pays_for_eyes_that_moved() -> None:
+    near, far = (judge(Finds(shift=shift), LIGHT, EYES) for shift in (0.0, 0.1))  # type: ignore[arg-type]
+    assert near == (0.3, True, True)
+    assert far.has_face
+    assert not far.has_eyes_in_place
+    assert far.score < 0.2
+    assert judge(Finds(shift=0.1), LIGHT, None) == (0.3, True, True)  # type: ignore[arg-type]
+    assert judge(Finds(), DARK, EYES) == (-1.0, False, False)  # type: ignore[arg-type]
+    assert not judge(Finds(score=-0.1), LIGHT, EYES).has_face  # type: ignore[arg-type]
+
+
+def test_what_one_drawing_has_alone_goes() -> None:
+    blot = LIGHT.copy()
+    blot[10:20, 10:20] = 0
+    assert np.array_equal(agree([LIGHT, blot, LIGHT]), LIGHT)
+    assert np.array_equal(agree([blot, blot, LIGHT]), blot)
+
+
+def test_a_lesson_takes_the_best_alone_where_the_median_has_no_face(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawings = iter([DARK, LIGHT, DARK, DARK] * 3)
+    monkeypatch.setattr(lessons_module, "draw", lambda *_: next(drawings))
+    monkeypatch.setattr(lessons_module, "make_judge", Finds)
+    made = make_lessons([Mirror()], dataset / "trainA", CPU, best=3)  # type: ignore[list-item]
+    assert len(made) == 3
+    for lesson in made:
+        assert np.array_equal(lesson.drawing, LIGHT)
+        assert lesson.has_face
+        assert lesson.is_hard  # the photo as it is gave a dark one
+
+
+def test_without_a_face_in_any_drawing_a_lesson_says_so(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lessons_module, "draw", lambda *_: DARK)
+    monkeypatch.setattr(lessons_module, "make_judge", Finds)
+    made = make_lessons([Mirror()], dataset / "trainA", CPU)  # type: ignore[list-item]
+    assert [lesson.has_face for lesson in made] == [False] * 3
+
+
+def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesson:
+    photo = np.full((64, 64, 3), level, np.uint8)
+    photo[:, 20:24] = 255 - level
+    return Lesson(photo, photo, has_face, is_hard)
+
+
+def test_a_batch_shifts_photo_and_drawing_alike_and_repeats(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.refine.GAMMA_JITTER", 0.0)
+    monkeypatch.setattr("training.refine.GREY_SHARE", 0.0)
+    monkeypatch.setattr("training.refine.SHADOW_STOPS", 0.0)
+    lessons = [lesson(40), lesson(90, has_face=False)]
+    book = Schoolbook(lessons, np.array([0.25, -0.5]), np.array([0.5, 0.5]), [LIGHT])
+    batches = [_batch(book, place, options(batch_size=3), CPU) for place in (1, 2, 3, 1)]
+    for batch in batches:
+        assert torch.equal(batch.photos, batch.wanted)
+        is_first = batch.skin == 0.25
+        assert torch.equal(batch.is_taught.flatten() == 1, is_first)
+    assert torch.equal(batches[0].photos, batches[3].photos)
+    assert len({batch.photos.numpy().tobytes() for batch in batches}) == 3
+
+
+def test_light_falls_on_the_photo_alone() -> None:
+    book = Schoolbook([lesson(90)], np.zeros(1), np.ones(1), [LIGHT])
+    batch = _batch(book, 1, options(batch_size=4), CPU)
+    assert len(np.unique(batch.wanted.numpy())) == 2
+    assert not torch.equal(batch.photos, batch.wanted)
+
+
+def test_the_rate_rises_holds_and_falls() -> None:
+    rates = [_rate(step, 200) for step in (1, 25, 50, 100, 101, 150, 200)]
+    assert rates == pytest.approx([0.02, 0.5, 1, 1, 1, 0.51, 0.01])
+
+
+def test_refining_writes_a_generator_that_says_what_it_is(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    other = save(tmp_path / "other", 4)
+    report = refine(weights, dataset, tmp_path / "out.safetensors", options(others=(other,)))
+    assert (report.lessons, report.held_out) == (3, 2)
+    assert report.without_face <= report.hard <= 3
+    before, after = load_generator(weights)[0], load_generator(report.file)[0]
+    moved = [not torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters())]  # noqa: B905
+    assert sum(moved) > len(moved) / 2
+    card = load_generator(report.file)[1]
+    assert (card["direction"], card["framing"], card["licence"]) == ("a2b", FRAMING, "MIT")
+    assert len(card["refined_from"]) == 64
+    assert card["parameters"]["refine"]["iterations"] == 3
+    assert "is_grey" not in card  # training moves the channels apart
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{name}.safetensors" for name in ("one", "same", "other")]
+    for file, seed in zip(files, (1, 1, 2), strict=True):
+        refine(weights, dataset, file, options(iterations=1, seed=seed))
+    one, same, other = (file.read_bytes() for file in files)
+    assert one == same
+    assert one != other
+
+
+def test_what_cannot_be_refined_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(ParamsError, match="one of the weights"):
+        refine(weights, dataset, weights, options())
+    back = save(tmp_path / "back", 3, "b2a")
+    with pytest.raises(CheckpointError, match="translates b2a, not a2b"):
+        refine(back, dataset, out, options())
+    small = save(tmp_path / "small", 3, image_size_px=32)
+    with pytest.raises(CheckpointError, match="not of the size"):
+        refine(weights, dataset, out, options(others=(small,)))
+    with pytest.raises(DatasetError, match="does not exist"):
+        refine(weights, tmp_path / "nowhere", out, options())
+    assert not out.exists()
+
+
+def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    other = save(tmp_path / "other", 4)
+    command = ["weights", "refine", str(weights.parent), "--with", str(other.parent)]
+    few = ["--dataset", str(dataset), "--iterations", "1", "--best", "3", "--json"]
+    out = tmp_path / "refined"
+    done = CliRunner().invoke(build_app(), [*command, *few, "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in out.iterdir()] == ["generator_a2b.safetensors"]
+    assert load_generator(out / "generator_a2b.safetensors")[1]["parameters"]["refine"]["best"] == 3
+
+
+def test_twins_are_shown_beside_photos_with_their_own_drawings_as_real_ones() -> None:
+    twin = lesson(200)
+    book = Schoolbook([lesson(40)], np.zeros(1), np.ones(1), [DARK], [twin])
+    batch = _batch(book, 1, options(batch_size=2), CPU)
+    assert batch.photos.shape == batch.wanted.shape == batch.real.shape == (4, 3, 64, 64)
+    assert batch.skin.shape == (2,)
+    assert torch.equal(batch.wanted[2:], batch.real[2:])
+    assert batch.wanted[2:].mean() > batch.wanted[:2].mean()
+
+
+def test_a_drawn_photo_is_roughened_and_its_drawing_is_not() -> None:
+    rng = np.random.default_rng(5)
+    rough = [_roughened(lesson(90), rng) for _ in range(12)]
+    same = [np.array_equal(one.photo, lesson(90).photo) for one in rough]
+    assert 0 < sum(same) < 12
+    assert all(np.array_equal(one.drawing, lesson(90).drawing) for one in rough)
+    assert all(one.photo.dtype == np.uint8 for one in rough)
+
+
+def test_drawn_twins_lie_in_the_framing_of_the_weights() -> None:
+    framing = Framing(64, 0.55, 0.46)
+    (twin,) = _draw_twins(options(twins=1, seed=3), framing)
+    assert twin.photo.shape == twin.drawing.shape == (64, 64, 3)
+    assert not np.ptp(twin.drawing, axis=2).any()
+    face = draw_twins(twins_rng(3, 0)).photo.faces[0]
+    eyes = np.array([face.landmarks["left_eye"], face.landmarks["right_eye"]])
+    truth = Face(box=face.box, score=1.0, landmarks=face.landmarks)
+    matrix = crop_transform(truth, "photo", framing)
+    y = (eyes @ matrix[:, :2].T + matrix[:, 2]).mean(axis=0)[1]
+    assert y == pytest.approx(0.46 * 64, abs=1)
+
+
+def test_refining_with_twins_counts_what_they_cost(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{count}.safetensors" for count in (0, 1)]
+    for count, file in enumerate(files):
+        refine(weights, dataset, file, options(iterations=1, twins=count))
+    assert files[0].read_bytes() != files[1].read_bytes()
+    assert load_generator(files[1])[1]["parameters"]["refine"]["twins"] == 1
+
+
+def test_twins_need_to_know_the_framing(dataset: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "own", 3)
+    generator, _ = load_generator(path)
+    save_generator(path, generator, {"direction": "a2b"})
+    with pytest.raises(CheckpointError, match="how faces lie"):
+        refine(path, dataset, tmp_path / "out.safetensors", options(twins=1))

@@ -1,0 +1,186 @@
+"""Lessons: of several drawings of each photo, what the best ones agree on.
+
+A photo that is mirrored, a little lighter or darker is the same face, yet a generator draws it with
+other eyes and other blots; so does the generator of another run. Drawings are judged by a detector
+of drawn faces and by where their eyes are, and of the best ones each pixel takes the median: what
+one drawing has alone goes, what most have stays.
+
+Source: best-of-n sampling with a judge (Stiennon et al. 2020, arXiv:2009.01325) and distilling an
+average over views of unlabelled pictures (data distillation, Radosavovic et al. 2018,
+arXiv:1712.04440), with the median of pictures in the place of a mean of labels.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from anymus.detectors import FaceDetector, make_detector
+from anymus.images import RgbU8, read_rgb, resize_rgb
+from anymus.progress import track
+from anymus.shards import plain_path
+
+from .content import LOOK_PX, NEAR, Eyes, eye_drift, read_eyes
+from .data import find_pictures, to_signed, to_square
+from .networks import Generator
+from .samples import to_rgb
+
+BEST = 5  # drawings of each photo that its lesson is made of
+DETECTOR = "drawn_faces"
+"""It learned from our own drawings alone, so what learns from its verdicts is as free as they."""
+_STOPS = 0.5  # of gamma, up and down: half of what trainings show
+_ACCURACY = 0.03  # drift in face widths up to which the detector errs about good drawings, too
+_WORST_DRIFT = 0.3
+_DRIFT_WEIGHT = 2.0
+_NO_FACE = -1.0
+_MIN_SCORE = -0.5  # 0 is where a face counts as found
+
+
+class View(NamedTuple):
+    """A way to show a photo that leaves every pixel in its place, or mirrors it."""
+
+    gamma_stops: float
+    is_mirrored: bool
+
+
+VIEWS: Mapping[str, View] = {
+    "as it is": View(0.0, False),
+    "mirrored": View(0.0, True),
+    "lighter": View(-_STOPS, False),
+    "darker": View(_STOPS, False),
+}
+
+
+class Verdict(NamedTuple):
+    """What the judge says of one drawing."""
+
+    score: float
+    """Of the detector, less what the eyes' drift takes; -1: no face at all."""
+    has_face: bool
+    has_eyes_in_place: bool
+
+
+class Lesson(NamedTuple):
+    """A photo and how it should be drawn; both (H, W, 3) of one size."""
+
+    photo: RgbU8
+    drawing: RgbU8
+    has_face: bool
+    """Whether the drawing has one; else nothing should be learned from it."""
+    is_hard: bool
+    """Whether the first drawing, of the photo as it is, lacks a face or eyes in their place."""
+
+
+def make_lessons(
+    teachers: Sequence[Generator], folder: Path, device: torch.device, best: int = BEST
+) -> list[Lesson]:
+    """Return a lesson for each photo of a folder, in the order of `find_pictures`.
+
+    Its drawing is the median of the best ones, or the best one alone where that has a face and the
+    median has none.
+
+    Args:
+        teachers: On the device, in eval mode, of one size; the first is the one that will learn.
+        folder: trainA of a data set, whose manifest tells where the photos' eyes are. Without a
+            manifest the detector's score alone decides.
+        device: Where they run.
+        best: How many of the drawings each lesson is the median of.
+
+    Raises:
+        DatasetError: There are no photos, or the manifest is damaged.
+        ImageError: One cannot be read.
+        DeviceError: The detector does not run here.
+    """
+    detector = make_judge()
+    lessons = []
+    for photo, eyes in _photos(folder, teachers[0]):
+        drawings = [draw(teacher, photo, v, device) for teacher in teachers for v in VIEWS.values()]
+        verdicts = [judge(detector, drawing, eyes) for drawing in drawings]
+        order = np.argsort([-verdict.score for verdict in verdicts], kind="stable")
+        drawing = agree([drawings[index] for index in order[:best]])
+        has_face = judge(detector, drawing, eyes).has_face
+        if not has_face and verdicts[order[0]].has_face:
+            drawing, has_face = drawings[order[0]], True
+        lessons.append(Lesson(photo, drawing, has_face, not verdicts[0].has_eyes_in_place))
+    return lessons
+
+
+def count_in_place(generator: Generator, folder: Path, device: torch.device) -> int:
+    """Return of how many photos of a folder the drawing has a face with its eyes in their place.
+
+    Args:
+        generator: On the device, in eval mode.
+        folder: testA of a data set.
+        device: Where it runs.
+
+    Raises:
+        DatasetError: As for `make_lessons`.
+        ImageError: As for `make_lessons`.
+        DeviceError: As for `make_lessons`.
+    """
+    detector, view = make_judge(), VIEWS["as it is"]
+    verdicts = (
+        judge(detector, draw(generator, photo, view, device), eyes)
+        for photo, eyes in _photos(folder, generator)
+    )
+    return sum(verdict.has_eyes_in_place for verdict in verdicts)
+
+
+def make_judge() -> FaceDetector:
+    """Return the detector for `judge`, which also gives faces that it would not call found."""
+    return make_detector(
+        DETECTOR, upsample=0, second_upsample=0, second_look_share=0.0,
+        max_side_px=LOOK_PX, min_score=_MIN_SCORE, min_face_px=32, max_faces=1,
+    )  # fmt: skip
+
+
+def _photos(folder: Path, generator: Generator) -> Iterator[tuple[RgbU8, Eyes | None]]:
+    """Yield each photo of a folder, (H, W, 3) of the generator's size, and its eyes if known."""
+    size_px, known = int(generator.arguments["image_size_px"]), read_eyes(folder.parent)
+    paths = find_pictures(folder)
+    for path in track(paths, f"draw {folder.name}", len(paths)):
+        name = plain_path(path).relative_to(folder.parent).as_posix()
+        yield to_square(read_rgb(path), size_px), known.get(name)
+
+
+@torch.inference_mode()
+def draw(teacher: Generator, photo: RgbU8, view: View, device: torch.device) -> RgbU8:
+    """Return what a generator draws of a photo in one view, turned back; both (H, W, 3)."""
+    levels = np.linspace(0.0, 1.0, 256) ** (2.0**view.gamma_stops)
+    shown = np.round(levels * 255).astype(np.uint8)[photo]
+    if view.is_mirrored:
+        shown = shown[:, ::-1]
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        image = teacher(to_signed(shown[None]).to(device)).image
+    drawing = to_rgb(image.float())
+    return np.ascontiguousarray(drawing[:, ::-1]) if view.is_mirrored else drawing
+
+
+def judge(detector: FaceDetector, drawing: RgbU8, eyes: Eyes | None) -> Verdict:
+    """Return how good a drawing is, and whether its eyes are where the photo's are.
+
+    Args:
+        detector: Of drawn faces; it may give faces of scores below 0, which do not count as found.
+        drawing: (H, W, 3), a square of any size.
+        eyes: Of the photo; None: unknown, then they are wherever the drawing has them.
+    """
+    faces = detector.find(resize_rgb(drawing, LOOK_PX, LOOK_PX))
+    if not faces:
+        return Verdict(_NO_FACE, has_face=False, has_eyes_in_place=False)
+    score, points = faces[0].score, faces[0].landmarks
+    if eyes is None:
+        return Verdict(score, score >= 0, score >= 0)
+    drift = _WORST_DRIFT
+    if {"left_eye", "right_eye"} <= set(points):
+        found = np.array([points["left_eye"], points["right_eye"]]) / LOOK_PX
+        drift = min(eye_drift(eyes, found, "photo"), _WORST_DRIFT)
+    cost = _DRIFT_WEIGHT * max(0.0, drift - _ACCURACY)
+    return Verdict(score - cost, score >= 0, score >= 0 and drift < NEAR)
+
+
+def agree(drawings: Sequence[RgbU8]) -> RgbU8:
+    """Return the median of drawings of one photo, (H, W, 3), pixel by pixel."""
+    median: RgbU8 = np.median(drawings, axis=0).round().astype(np.uint8)
+    return median
