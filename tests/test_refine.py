@@ -281,3 +281,25 @@ def test_twins_need_to_know_the_framing(dataset: Path, tmp_path: Path) -> None:
     save_generator(path, generator, {"direction": "a2b"})
     with pytest.raises(CheckpointError, match="how faces lie"):
         refine(path, dataset, tmp_path / "out.safetensors", options(twins=1))
+
+
+def test_what_would_fail_after_an_hour_fails_at_once(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_: pytest.fail("too late"))
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ParamsError, match="no folder to write to"):
+        refine(weights, dataset, tmp_path / "file" / "deep" / "out.safetensors", options())
+    for path in (dataset / "trainB").iterdir():
+        path.unlink()
+    with pytest.raises(DatasetError, match="trainB holds no picture"):
+        refine(weights, dataset, tmp_path / "out.safetensors", options())
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_writes_nothing(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.safetensors"
+    with pytest.raises(CheckpointError, match="no number"):
+        refine(weights, dataset, out, options(lr=float("inf")))
+    assert not out.exists()

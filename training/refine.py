@@ -9,6 +9,7 @@ is worth having.
 """
 
 import copy
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -137,8 +138,9 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         options: How.
 
     Raises:
-        ParamsError: `dst` is a file that is read.
-        CheckpointError: Weights are missing, damaged, of another size, or draw no manga.
+        ParamsError: `dst` is a file that is read, or lies in no folder that can be written.
+        CheckpointError: Weights are missing, damaged, of another size, or draw no manga; or
+            training made them give values that are no numbers.
         DatasetError: There are no pictures.
         ImageError: A picture cannot be read.
         DeviceError: The device is not there, or the detector does not run.
@@ -151,13 +153,13 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     if device.type == "cpu":
         keep_freed_memory()
     teachers, card = _load(files, device)
+    _require_folder(dst)
+    real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
+    twins = _draw_twins(options, _framing(weights, card)) if options.twins else []
     with deterministic(device):
-        lessons = make_lessons(teachers, dataset_dir / "trainA", device, options.best)
-        book = _compile(lessons, dataset_dir / "trainB")
-        if options.twins:
-            book = book._replace(twins=_draw_twins(options, _framing(weights, card)))
         before = count_in_place(teachers[0], dataset_dir / "testA", device)
-        mean = _learn(teachers[0], book, options, device)
+        lessons = make_lessons(teachers, dataset_dir / "trainA", device, options.best)
+        mean = _learn(teachers[0], _compile(lessons, real, twins), options, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
     save_generator(dst, mean.cpu(), _facts(card, files, options))
     return RefineReport(
@@ -165,7 +167,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         lessons=len(lessons),
         hard=sum(lesson.is_hard for lesson in lessons),
         without_face=sum(not lesson.has_face for lesson in lessons),
-        held_out=len(find_pictures(dataset_dir / "testA")),
+        held_out=len(held_out),
         in_place_before=before,
         in_place=after,
     )
@@ -198,14 +200,23 @@ def _load(files: Sequence[Path], device: torch.device) -> tuple[list[Generator],
     return teachers, first
 
 
-def _compile(lessons: Sequence[Lesson], folder: Path) -> Schoolbook:
+def _require_folder(dst: Path) -> None:
+    """Find out before an hour of work whether its result could be written."""
+    folder = next(parent for parent in dst.absolute().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise ParamsError(f"{folder} is no folder to write to", "give another folder with -o")
+
+
+def _compile(
+    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
+) -> Schoolbook:
     """Return the lessons with all that their batches need."""
     side_px = len(lessons[0].photo)
-    drawings = [to_square(read_rgb(path), side_px) for path in find_pictures(folder)]
+    drawings = [to_square(read_rgb(path), side_px) for path in real]
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
     often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings)
+    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
 
 
 def _skin(rgb_u8: RgbU8) -> float:
@@ -240,6 +251,8 @@ def _learn(
         generator.clip_rho()
         mean.follow(generator, min(EMA_DECAY, (1 + step) / (10 + step)))
         total += torch.stack([*losses, judged]).detach().cpu().float()
+        if not torch.isfinite(total).all():
+            raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
         if step % _LOG_EVERY == 0:
             text = ", ".join(
                 f"{n} {v:.4f}" for n, v in zip(_NAMES, total / _LOG_EVERY, strict=True)
