@@ -40,6 +40,8 @@ SetArgument = Annotated[Path, typer.Argument(help="A name of `anymus weights lis
 SetDirectionOption = Annotated[
     Direction, typer.Option(help="Which of the folder's two generators.")
 ]
+IterationsOption = Annotated[int, typer.Option(min=1, help="Of training.")]
+RateOption = Annotated[float, typer.Option(min=0.0, help="Learning rate.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
 
 weights_app = typer.Typer(
@@ -436,9 +438,9 @@ def distil_weights(
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of its pictures.")] = 128,
     channels: Annotated[int, typer.Option(min=1, max=256, help="Of its first layer.")] = 32,
     lessons: Annotated[int, typer.Option(min=1, help="Pictures that are translated.")] = 2000,
-    iterations: Annotated[int, typer.Option(min=1, help="Of training.")] = 6000,
+    iterations: IterationsOption = 6000,
     batch_size: Annotated[int, typer.Option(min=1, help="Pairs an iteration.")] = 4,
-    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate.")] = 5e-4,
+    lr: RateOption = 5e-4,
     seed: Annotated[
         int, typer.Option(min=0, help="Of weights, light, order and crops.")
     ] = 20240501,
@@ -492,9 +494,9 @@ def refine_weights(
         float, typer.Option(min=0.0, help="Of the difference to lessons, beside 1 for realism.")
     ] = 10.0,
     twin_weight: Annotated[float, typer.Option(min=0.0, help="Of the difference to twins.")] = 5.0,
-    iterations: Annotated[int, typer.Option(min=1, help="Of training.")] = 2000,
+    iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,
-    lr: Annotated[float, typer.Option(min=0.0, help="Learning rate.")] = 1e-4,
+    lr: RateOption = 1e-4,
     seed: Annotated[
         int, typer.Option(min=0, help="Of discriminators, light and order.")
     ] = 20240501,

@@ -36,6 +36,7 @@ from .weights_file import unit_px
 GAMMA_JITTER, GREY_SHARE = 0.8, 0.25  # of all passes over the pictures but the first
 LOAD_SHARE = 1.1  # side of a kept pair, in sides of the small generator's pictures
 EMA_DECAY = 0.998
+FORMS = Forms(is_norm_fused=True, is_folded=True, is_spectral_scaled=True)
 HELD_OUT = 48  # pictures on which both generators are compared in the end
 _LOG_EVERY = 250
 
@@ -127,7 +128,7 @@ def distil(
     unit = unit_px(teacher.arguments)
     if options.size_px % unit:
         raise ParamsError(f"--size {options.size_px} is no multiple of {unit}", "use --size 128")
-    set_forms(teacher.to(device).to(memory_format=torch.channels_last), _FORMS)  # type: ignore[call-overload]
+    set_forms(teacher.to(device).to(memory_format=torch.channels_last), FORMS)  # type: ignore[call-overload]
     student = _new_student(teacher, options).to(device)
     side = str(card.get("direction", "a2b"))[0].upper()
     with deterministic(device):
@@ -135,14 +136,13 @@ def distil(
         exam = _teach(teacher, dataset_dir / f"test{side}", HELD_OUT, options, device)
         untaught = _difference(student, exam, device)
         mean = _learn(student, lessons, options, device)
-    facts = {**_facts(card, options), "distilled_from": sha256_file(teacher_path)}
-    save_generator(dst, mean.cpu(), facts)
+    how = asdict(options)
+    how["start_from"] = options.start_from and sha256_file(options.start_from)
+    facts = taught_facts(card, "distil", how, options.size_px)
+    save_generator(dst, mean.cpu(), {**facts, "distilled_from": sha256_file(teacher_path)})
     levels = _difference(mean.to(device), exam, device)
     count = len(exam.given)
     return DistilReport(dst, len(lessons.given), count, round(levels, 3), round(untaught, 3))
-
-
-_FORMS = Forms(is_norm_fused=True, is_folded=True, is_spectral_scaled=True)
 
 
 def _new_student(teacher: Generator, options: DistilOptions) -> Generator:
@@ -158,7 +158,7 @@ def _new_student(teacher: Generator, options: DistilOptions) -> Generator:
                 "give --size and --channels as it has them, or no --start",
             )
         student.load_state_dict(source.state_dict())
-    set_forms(student, _FORMS)
+    set_forms(student, FORMS)
     return student.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
@@ -207,12 +207,17 @@ def _learn(
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         student.clip_rho()
-        mean.follow(student, min(EMA_DECAY, (1 + step) / (10 + step)))
+        mean.follow(student, warming_decay(step))
         total += float(loss.detach())
         if step % _LOG_EVERY == 0:
             log.info("step %d/%d: loss %.4f", step, options.iterations, total / _LOG_EVERY)
             total = 0.0
     return mean
+
+
+def warming_decay(step: int) -> float:
+    """Return the decay of the running mean at a step, which forgets its first weights soon."""
+    return min(EMA_DECAY, (1 + step) / (10 + step))
 
 
 def drawing_loss(image: Tensor, wanted: Tensor) -> Tensor:
@@ -251,15 +256,22 @@ def _difference(student: nn.Module, exam: Pairs, device: torch.device) -> float:
     return float(np.mean(differences))
 
 
-def _facts(card: Mapping[str, Any], options: DistilOptions) -> dict[str, Any]:
-    """Return what is said of the small generator: what it was distilled by, and whose it is."""
-    how = {name: value for name, value in asdict(options).items() if name != "device"}
-    how["start_from"] = None if options.start_from is None else sha256_file(options.start_from)
+def taught_facts(
+    card: Mapping[str, Any], name: str, how: Mapping[str, Any], size_px: int
+) -> dict[str, Any]:
+    """Return what is said of a generator that another one taught.
+
+    Args:
+        card: Of the generator that taught it: whose it is, and how faces lie.
+        name: Of the way it was taught.
+        how: The options, JSON values; `seed` and `iterations` among them, the device left out.
+        size_px: Side of its pictures.
+    """
     kept = ("direction", "framing", "licence")
     return {
-        **{name: card[name] for name in kept if name in card},
-        "parameters": {"distil": how},
-        "seed": options.seed,
-        "image_size_px": options.size_px,
-        "step": options.iterations,
+        **{key: card[key] for key in kept if key in card},
+        "parameters": {name: {key: value for key, value in how.items() if key != "device"}},
+        "seed": how["seed"],
+        "image_size_px": size_px,
+        "step": how["iterations"],
     }

@@ -31,8 +31,15 @@ from anymus.torchlib import deterministic, pick_device
 
 from .checkpoint import load_generator, save_generator
 from .data import Augmentation, find_pictures, photograph_otherwise, shadowed, to_signed, to_square
-from .distil import EMA_DECAY, GAMMA_JITTER, GREY_SHARE, drawing_loss
-from .layers import Forms, set_forms
+from .distil import (
+    FORMS,
+    GAMMA_JITTER,
+    GREY_SHARE,
+    drawing_loss,
+    taught_facts,
+    warming_decay,
+)
+from .layers import set_forms
 from .lessons import BEST, Lesson, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, skin_loss
 from .memory import keep_freed_memory
@@ -173,30 +180,25 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     )
 
 
-_FORMS = Forms(is_norm_fused=True, is_folded=True, is_spectral_scaled=True)
-
-
 def _load(files: Sequence[Path], device: torch.device) -> tuple[list[Generator], Mapping[str, Any]]:
     """Return the generators, and what the first says of itself."""
-    teachers, sizes = [], []
-    first: Mapping[str, Any] = {}
-    for path in files:
-        generator, card = load_generator(path)
-        first = first or card
+    loaded = [load_generator(path) for path in files]
+    own, first = loaded[0]
+    teachers = []
+    for path, (generator, card) in zip(files, loaded, strict=True):
         if card.get("direction") != "a2b":
             raise CheckpointError(
                 f"{path} translates {card.get('direction')}, not a2b",
                 "refine a generator from photo to manga",
             )
-        set_forms(generator, _FORMS)
-        teachers.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
-        sizes.append((generator.arguments["image_size_px"], card.get("framing")))
-    for path, size in zip(files, sizes, strict=True):
-        if size != sizes[0]:
+        sizes_px = [one.arguments["image_size_px"] for one in (own, generator)]
+        if sizes_px[0] != sizes_px[1] or card.get("framing") != first.get("framing"):
             raise CheckpointError(
                 f"{path}: not of the size and framing of {files[0]}",
                 "let generators of one family draw",
             )
+        set_forms(generator, FORMS)
+        teachers.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
     return teachers, first
 
 
@@ -249,7 +251,7 @@ def _learn(
         weights = (1.0, options.lesson_weight, SKIN_WEIGHT, options.twin_weight)
         _update(optimizer, torch.stack([w * x for w, x in zip(weights, losses, strict=True)]).sum())
         generator.clip_rho()
-        mean.follow(generator, min(EMA_DECAY, (1 + step) / (10 + step)))
+        mean.follow(generator, warming_decay(step))
         total += torch.stack([*losses, judged]).detach().cpu().float()
         if not torch.isfinite(total).all():
             raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
@@ -277,7 +279,7 @@ def _make_judges(generator: Generator, seed: int) -> nn.ModuleList:
         judges = nn.ModuleList(
             Discriminator(base_channels=channels, layers=count) for count in (layers - 2, layers)
         )
-    set_forms(judges, _FORMS)
+    set_forms(judges, FORMS)
     return judges.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
@@ -396,14 +398,6 @@ def _facts(
     card: Mapping[str, Any], files: Sequence[Path], options: RefineOptions
 ) -> dict[str, Any]:
     """Return what is said of the refined generator: by whom it was taught, and whose it is."""
-    how = {name: value for name, value in asdict(options).items() if name != "device"}
-    how["others"] = [sha256_file(path) for path in options.others]
-    kept = ("direction", "framing", "licence")
-    return {
-        **{name: card[name] for name in kept if name in card},
-        "parameters": {"refine": how},
-        "refined_from": sha256_file(files[0]),
-        "seed": options.seed,
-        "image_size_px": card["architecture"]["image_size_px"],
-        "step": options.iterations,
-    }
+    how = {**asdict(options), "others": [sha256_file(path) for path in options.others]}
+    size_px = card["architecture"]["image_size_px"]
+    return {**taught_facts(card, "refine", how, size_px), "refined_from": sha256_file(files[0])}
