@@ -32,7 +32,7 @@ from anymus.drawing.sitter import draw_sitter
 from anymus.files import write_json
 from anymus.framing import crop_transform, cut
 from anymus.images import RgbU8, read_rgb, resize_rgb, write_png
-from anymus.manifest import Domain, Face, ImageRecord, read_manifest
+from anymus.manifest import Domain, ImageRecord, read_manifest
 from inference.translator import Translator, find_weights
 from training.content import LOOK_PX, NEAR, Eyes, eye_drift, look
 from training.data import shadowed, to_signed
@@ -132,8 +132,7 @@ def _look_at_drawing(number: int, translator: Translator, detector: FaceDetector
     """The detector on a drawing whose eyes are known, through the same framing."""
     drawing = draw_sitter(np.random.default_rng([77, number]))
     truth = drawing.faces[0]
-    face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
-    matrix = crop_transform(face, "manga", translator.framing)
+    matrix = crop_transform(truth.as_found(), "manga", translator.framing)
     crop = cut(drawing.rgb_u8, matrix, translator.size_px)
     points = np.array([truth.landmarks["left_eye"], truth.landmarks["right_eye"]])
     eyes_px = points @ matrix[:, :2].T + matrix[:, 2]

@@ -493,7 +493,14 @@ def refine_weights(
     lesson_weight: Annotated[
         float, typer.Option(min=0.0, help="Of the difference to lessons, beside 1 for realism.")
     ] = 10.0,
+    lesson_tones: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of lessons' tones that counts beside lines."),
+    ] = 1.0,
     twin_weight: Annotated[float, typer.Option(min=0.0, help="Of the difference to twins.")] = 5.0,
+    skin_weight: Annotated[
+        float, typer.Option(min=0.0, help="Of the order of skin, by its light in the photos.")
+    ] = 2.0,
     iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,
     lr: RateOption = 1e-4,
@@ -518,7 +525,9 @@ def refine_weights(
         best=best,
         twins=twins,
         lesson_weight=lesson_weight,
+        lesson_tones=lesson_tones,
         twin_weight=twin_weight,
+        skin_weight=skin_weight,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,

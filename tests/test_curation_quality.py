@@ -29,7 +29,7 @@ def _figures(rgb_u8: RgbU8, face: Face, domain: Domain = "photo") -> dict[str, f
 def portrait() -> tuple[RgbU8, Face]:
     drawing = draw_portrait(np.random.default_rng(5))
     truth = drawing.faces[0]
-    return drawing.rgb_u8, Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    return drawing.rgb_u8, truth.as_found()
 
 
 def test_figures_follow_what_is_done_to_a_picture(portrait: tuple[RgbU8, Face]) -> None:
@@ -48,7 +48,7 @@ def test_figures_follow_what_is_done_to_a_picture(portrait: tuple[RgbU8, Face]) 
 def test_eyes_lie_in_the_same_places_in_photos_and_drawings(portrait: tuple[RgbU8, Face]) -> None:
     bust = draw_bust(np.random.default_rng(5))
     truth = bust.faces[0]
-    drawn = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    drawn = truth.as_found()
     photo, manga = _figures(*portrait), _figures(bust.rgb_u8, drawn, "manga")
     for name in ("eye_share", "eye_line"):
         assert manga[name] == pytest.approx(photo[name], abs=0.002)

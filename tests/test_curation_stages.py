@@ -277,7 +277,7 @@ def test_one_picture_goes_through_the_stages(params: Params, tmp_path: Path) -> 
     picture = draw_portrait(np.random.default_rng(5))
     truth = picture.faces[0]
     row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
-    face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
+    face = truth.as_found()
     write_manifest(src, [row.model_copy(update={"faces": (face,), "group": "a person"})])
     assert crop(params, "photo", src, tmp_path / "faces").crops == 1
     assert dedupe(params, "photo", tmp_path / "faces", tmp_path / "unique" / "photo").kept == 1
@@ -327,7 +327,7 @@ def test_a_picture_that_rots_before_crop_keeps_its_place(params: Params, tmp_pat
     src = tmp_path / "detected"
     src.mkdir()
     picture = draw_portrait(np.random.default_rng(5))
-    whole = Face(box=picture.faces[0].box, score=1.0, landmarks=picture.faces[0].landmarks)
+    whole = picture.faces[0].as_found()
     png = images.encode_png(picture.rgb_u8)
     rows = [_store(src, "photo", png, "http://x/1"), _store(src, "photo", png[:900], "http://x/2")]
     write_manifest(src, [row.model_copy(update={"faces": (whole,)}) for row in rows])

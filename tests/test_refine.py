@@ -1,8 +1,11 @@
 """A generator learns from what the best of its own drawings agree on."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,22 +15,30 @@ from typer.testing import CliRunner
 
 from anymus.cli import build_app
 from anymus.drawing.twin import draw_twins, twins_rng
-from anymus.errors import CheckpointError, DatasetError, ParamsError
+from anymus.errors import (
+    AnymusError,
+    CheckpointError,
+    DatasetError,
+    InterruptedRunError,
+    ParamsError,
+)
 from anymus.framing import Framing, crop_transform
 from anymus.images import RgbU8, write_png
-from anymus.manifest import Face
 from training import lessons as lessons_module
+from training import refine as refine_module
 from training.checkpoint import load_generator, save_generator
 from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
 from training.networks import Generator
-from training.refine import (
-    RefineOptions,
+from training.refine import RefineOptions, _lines, _rate, refine
+from training.refine_state import RefineState, folder_of, keep_lessons
+from training.schoolbook import (
+    Batch,
     Schoolbook,
-    _batch,
-    _draw_twins,
-    _rate,
+    _as_photographed,
+    _coloured,
     _roughened,
-    refine,
+    batch_at,
+    draw_twin_lessons,
 )
 
 FRAMING = {"size_px": 64, "face_share": 0.55, "eye_line": 0.46}
@@ -150,28 +161,31 @@ def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesso
     return Lesson(photo, photo, has_face, is_hard)
 
 
+def batch(book: Schoolbook, count: int, place: int = 1) -> Batch:
+    return batch_at(book, place, seed=20240501, count=count, device=CPU)
+
+
 def test_a_batch_shifts_photo_and_drawing_alike_and_repeats(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("training.refine.GAMMA_JITTER", 0.0)
-    monkeypatch.setattr("training.refine.GREY_SHARE", 0.0)
-    monkeypatch.setattr("training.refine.SHADOW_STOPS", 0.0)
+    monkeypatch.setattr("training.schoolbook.GAMMA_JITTER", 0.0)
+    monkeypatch.setattr("training.schoolbook.GREY_SHARE", 0.0)
+    monkeypatch.setattr("training.schoolbook.SHADOW_STOPS", 0.0)
     lessons = [lesson(40), lesson(90, has_face=False)]
     book = Schoolbook(lessons, np.array([0.25, -0.5]), np.array([0.5, 0.5]), [LIGHT])
-    batches = [_batch(book, place, options(batch_size=3), CPU) for place in (1, 2, 3, 1)]
-    for batch in batches:
-        assert torch.equal(batch.photos, batch.wanted)
-        is_first = batch.skin == 0.25
-        assert torch.equal(batch.is_taught.flatten() == 1, is_first)
+    batches = [batch(book, 3, place) for place in (1, 2, 3, 1)]
+    for one in batches:
+        assert torch.equal(one.photos, one.wanted)
+        assert torch.equal(one.is_taught.flatten() == 1, one.skin == 0.25)
     assert torch.equal(batches[0].photos, batches[3].photos)
-    assert len({batch.photos.numpy().tobytes() for batch in batches}) == 3
+    assert len({one.photos.numpy().tobytes() for one in batches}) == 3
 
 
 def test_light_falls_on_the_photo_alone() -> None:
     book = Schoolbook([lesson(90)], np.zeros(1), np.ones(1), [LIGHT])
-    batch = _batch(book, 1, options(batch_size=4), CPU)
-    assert len(np.unique(batch.wanted.numpy())) == 2
-    assert not torch.equal(batch.photos, batch.wanted)
+    one = batch(book, 4)
+    assert len(np.unique(one.wanted.numpy())) == 2
+    assert not torch.equal(one.photos, one.wanted)
 
 
 def test_the_rate_rises_holds_and_falls() -> None:
@@ -236,11 +250,11 @@ def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path
 def test_twins_are_shown_beside_photos_with_their_own_drawings_as_real_ones() -> None:
     twin = lesson(200)
     book = Schoolbook([lesson(40)], np.zeros(1), np.ones(1), [DARK], [twin])
-    batch = _batch(book, 1, options(batch_size=2), CPU)
-    assert batch.photos.shape == batch.wanted.shape == batch.real.shape == (4, 3, 64, 64)
-    assert batch.skin.shape == (2,)
-    assert torch.equal(batch.wanted[2:], batch.real[2:])
-    assert batch.wanted[2:].mean() > batch.wanted[:2].mean()
+    one = batch(book, 2)
+    assert one.photos.shape == one.wanted.shape == one.real.shape == (4, 3, 64, 64)
+    assert one.skin.shape == (2,)
+    assert torch.equal(one.wanted[2:], one.real[2:])
+    assert one.wanted[2:].mean() > one.wanted[:2].mean()
 
 
 def test_a_drawn_photo_is_roughened_and_its_drawing_is_not() -> None:
@@ -252,14 +266,60 @@ def test_a_drawn_photo_is_roughened_and_its_drawing_is_not() -> None:
     assert all(one.photo.dtype == np.uint8 for one in rough)
 
 
+def test_a_drawn_photo_takes_colours_of_a_real_one_by_a_share() -> None:
+    rng = np.random.default_rng(6)
+    own, real = (
+        rng.integers(low, high, (64, 64, 3), np.uint8) for low, high in ((60, 90), (100, 180))
+    )
+    real[..., 2] //= 2
+    assert np.array_equal(_coloured(own, real, 0.0), own)
+    whole, half = _coloured(own, real, 1.0), _coloured(own, real, 0.5)
+    assert whole.mean(axis=(0, 1)) == pytest.approx(real.mean(axis=(0, 1)), abs=0.5)
+    assert whole.std(axis=(0, 1)) == pytest.approx(real.std(axis=(0, 1)), rel=0.15)
+    middle = (own.mean(axis=(0, 1)) + real.mean(axis=(0, 1))) / 2
+    assert half.mean(axis=(0, 1)) == pytest.approx(middle, abs=0.5)
+    assert np.array_equal(_coloured(LIGHT, DARK, 1.0), DARK)
+
+
+def test_some_twins_look_as_photographed_and_their_drawing_stays() -> None:
+    rng = np.random.default_rng(7)
+    book = Schoolbook([lesson(20)], np.zeros(1), np.ones(1), [LIGHT])
+    shown = [_as_photographed(lesson(200), book, rng) for _ in range(24)]
+    means = np.array([twins.photo.mean() for twins in shown])
+    is_own = np.abs(means - lesson(200).photo.mean()) < 1
+    assert 4 < is_own.sum() < 20
+    assert all(np.array_equal(twins.drawing, lesson(200).drawing) for twins in shown)
+
+
+def test_lines_stay_where_tones_are_taken() -> None:
+    x = torch.full((1, 3, 64, 64), 0.6)
+    x[..., 30:32] = -1.0  # an upright line
+    assert _lines(x, 1.0) is x
+    bare, half = _lines(x, 0.0), _lines(x, 0.5)
+    assert bare[..., :20].abs().max() < 1e-6  # paper, whatever its tone
+    assert half[..., :20].mean() == pytest.approx(0.3)
+    for less in (bare, half):
+        step = less[0, 0, 10, 29] - less[0, 0, 10, 30]
+        assert step == pytest.approx(1.6, abs=0.01)
+
+
+def test_tones_of_lessons_count_by_their_share(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / f"{share}.safetensors" for share in (1.0, 0.0)]
+    for share, file in zip((1.0, 0.0), files, strict=True):
+        refine(weights, dataset, file, options(iterations=1, lesson_tones=share))
+    assert files[0].read_bytes() != files[1].read_bytes()
+
+
 def test_drawn_twins_lie_in_the_framing_of_the_weights() -> None:
     framing = Framing(64, 0.55, 0.46)
-    (twin,) = _draw_twins(options(twins=1, seed=3), framing)
+    (twin,) = draw_twin_lessons(1, 3, framing)
     assert twin.photo.shape == twin.drawing.shape == (64, 64, 3)
     assert not np.ptp(twin.drawing, axis=2).any()
     face = draw_twins(twins_rng(3, 0)).photo.faces[0]
     eyes = np.array([face.landmarks["left_eye"], face.landmarks["right_eye"]])
-    truth = Face(box=face.box, score=1.0, landmarks=face.landmarks)
+    truth = face.as_found()
     matrix = crop_transform(truth, "photo", framing)
     y = (eyes @ matrix[:, :2].T + matrix[:, 2]).mean(axis=0)[1]
     assert y == pytest.approx(0.46 * 64, abs=1)
@@ -294,6 +354,63 @@ def test_what_would_fail_after_an_hour_fails_at_once(
         path.unlink()
     with pytest.raises(DatasetError, match="trainB holds no picture"):
         refine(weights, dataset, tmp_path / "out.safetensors", options())
+
+
+@pytest.mark.parametrize("cut_at", [-1, 2])
+def test_a_run_that_was_cut_goes_on_to_the_same_bytes(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut_at: int
+) -> None:
+    whole = refine(weights, dataset, tmp_path / "whole" / "g.safetensors", options()).file
+    follow = refine_module._one_iteration
+
+    def with_a_signal(state: RefineState, *others: Any) -> torch.Tensor:
+        losses = follow(state, *others)
+        if state.step == cut_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return losses
+
+    out = tmp_path / "cut" / "g.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(refine_module, "_one_iteration", with_a_signal)
+        with pytest.raises(InterruptedRunError, match=rf"SIGTERM at step {cut_at} of 3"):
+            refine(weights, dataset, out, options())
+    assert [path.name[:7] for path in out.parent.iterdir()] == ["refine-"]
+    drawn_again = lambda *_: pytest.fail("lessons were kept")  # noqa: E731
+    monkeypatch.setattr(refine_module, "make_lessons", drawn_again)
+    assert refine(weights, dataset, out, options()).file.read_bytes() == whole.read_bytes()
+    assert [path.name for path in out.parent.iterdir()] == ["g.safetensors"]
+
+
+def test_what_was_kept_and_is_damaged_is_made_again(
+    dataset: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = Lesson(LIGHT, DARK, has_face=True, is_hard=False)
+    folder = folder_of(tmp_path / "g.safetensors", {"seed": 1})
+    assert folder_of(tmp_path / "g.safetensors", {"seed": 2}) != folder
+    assert keep_lessons(folder, lambda: [one]) == [one]
+    (kept,) = keep_lessons(folder, list)
+    assert np.array_equal(kept.drawing, DARK)
+    assert (kept.has_face, kept.is_hard) == (True, False)
+    data = bytearray(folder.lessons_path.read_bytes())
+    data[-1] ^= 1
+    folder.lessons_path.write_bytes(data)
+    assert len(keep_lessons(folder, lambda: [one, one])) == 2
+    assert "drawing them again" in caplog.text
+
+
+def test_two_runs_do_not_share_one_folder(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "g.safetensors"
+
+    def begin_another(*_: Any) -> None:
+        with pytest.raises(AnymusError, match="another training runs here"):
+            refine(weights, dataset, out, options())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(refine_module, "count_in_place", begin_another)
+    with pytest.raises(KeyboardInterrupt):
+        refine(weights, dataset, out, options())
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_writes_nothing(

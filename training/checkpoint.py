@@ -85,7 +85,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> Facts:
         for name, tensor in _network_tensors(state):
             _copy(path, name, tensors[name], tensor)
     for name, optimizer in _optimizers(state):
-        _load_adam(optimizer, {k.removeprefix(f"{name}."): t for k, t in tensors.items()})
+        load_adam(optimizer, {k.removeprefix(f"{name}."): t for k, t in tensors.items()})
     for name in _FIGURES:
         setattr(state, name, facts[name])
     return facts
@@ -140,6 +140,28 @@ def load_generator(path: Path) -> tuple[Generator, Facts]:
     return generator.eval().requires_grad_(False), facts
 
 
+def adam_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """Yield the name and tensor of each moment and step count; none before the first step."""
+    for index, values in optimizer.state_dict()["state"].items():
+        for name, value in values.items():
+            yield f"{prefix}.{index}.{name}", value
+
+
+def load_adam(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load what `adam_tensors` gave, without its prefix; what was not there is left out."""
+    values: dict[int, dict[str, Tensor]] = {}
+    for index, parameter in enumerate(_parameters(optimizer)):
+        if f"{index}.step" not in tensors:
+            continue  # saved before the first step
+        values[index] = {"step": tensors[f"{index}.step"]}
+        for name in ("exp_avg", "exp_avg_sq"):
+            # In the parameter's own memory layout: another order of sums is another rounding.
+            moment = torch.empty_like(parameter).copy_(tensors[f"{index}.{name}"])
+            values[index][name] = moment
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": values, "param_groups": groups})
+
+
 def _write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     write_arrays(path, arrays, facts)
@@ -171,9 +193,7 @@ def _optimizers(state: TrainingState) -> list[tuple[str, torch.optim.Optimizer]]
 def _tensors_of(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
     yield from _network_tensors(state)
     for prefix, optimizer in _optimizers(state):
-        for index, values in optimizer.state_dict()["state"].items():
-            for name, value in values.items():
-                yield f"{prefix}.{index}.{name}", value
+        yield from adam_tensors(prefix, optimizer)
 
 
 def _adam_names(state: TrainingState) -> set[str]:
@@ -188,20 +208,6 @@ def _adam_names(state: TrainingState) -> set[str]:
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return list(chain.from_iterable(group["params"] for group in optimizer.param_groups))
-
-
-def _load_adam(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    values: dict[int, dict[str, Tensor]] = {}
-    for index, parameter in enumerate(_parameters(optimizer)):
-        if f"{index}.step" not in tensors:
-            continue  # saved before the first step
-        values[index] = {"step": tensors[f"{index}.step"]}
-        for name in ("exp_avg", "exp_avg_sq"):
-            # In the parameter's own memory layout: another order of sums is another rounding.
-            moment = torch.empty_like(parameter).copy_(tensors[f"{index}.{name}"])
-            values[index][name] = moment
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": values, "param_groups": groups})
 
 
 def _check_names(path: Path, given: set[str], allowed: set[str]) -> None:

@@ -219,8 +219,13 @@ def light_otherwise(rgb_u8: RgbU8, jitter: float, rng: np.random.Generator) -> R
         rng: of this picture alone.
     """
     stops = rng.uniform(-jitter, jitter) + rng.uniform(-jitter / 4, jitter / 4, size=3)
-    levels = np.linspace(0.0, 1.0, 256)[:, None] ** (2.0**stops)  # (256 levels, 3 channels)
-    table_u8 = np.round(levels * 255).astype(np.uint8)
+    return with_gamma(rgb_u8, stops)
+
+
+def with_gamma(rgb_u8: RgbU8, stops: float | NDArray[np.float64]) -> RgbU8:
+    """Return the picture (H, W, 3) with the gamma 2^stops, of all channels or (3,) one of each."""
+    levels = np.linspace(0.0, 1.0, 256)[:, None] ** (2.0 ** np.broadcast_to(stops, 3))
+    table_u8 = np.round(levels * 255).astype(np.uint8)  # (256 levels, 3 channels)
     return table_u8[rgb_u8, np.arange(3)]
 
 

@@ -34,7 +34,7 @@ def only_run_in(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise AnymusError(
                 f"{folder}: another training runs here ({_holder(path)})",
-                "wait for it, stop it, or give another paths.models",
+                "wait for it, stop it, or give another folder (of anymus train: paths.models)",
             ) from None
         file.truncate(0)
         json.dump({"pid": os.getpid(), "host": socket.gethostname()}, file)

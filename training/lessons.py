@@ -23,7 +23,7 @@ from anymus.progress import track
 from anymus.shards import plain_path
 
 from .content import LOOK_PX, NEAR, Eyes, eye_drift, read_eyes
-from .data import find_pictures, to_signed, to_square
+from .data import find_pictures, to_signed, to_square, with_gamma
 from .networks import Generator
 from .samples import to_rgb
 
@@ -148,8 +148,7 @@ def _photos(folder: Path, generator: Generator) -> Iterator[tuple[RgbU8, Eyes | 
 @torch.inference_mode()
 def draw(teacher: Generator, photo: RgbU8, view: View, device: torch.device) -> RgbU8:
     """Return what a generator draws of a photo in one view, turned back; both (H, W, 3)."""
-    levels = np.linspace(0.0, 1.0, 256) ** (2.0**view.gamma_stops)
-    shown = np.round(levels * 255).astype(np.uint8)[photo]
+    shown = with_gamma(photo, view.gamma_stops)
     if view.is_mirrored:
         shown = shown[:, ::-1]
     with torch.autocast(device.type, dtype=torch.bfloat16):

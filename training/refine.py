@@ -10,49 +10,46 @@ is worth having.
 
 import copy
 import os
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
-from anymus.drawing.twin import draw_twins, twins_rng
-from anymus.errors import CheckpointError, ParamsError
+from anymus.errors import CheckpointError, InterruptedRunError, ParamsError
 from anymus.files import sha256_file
-from anymus.framing import Framing, crop_transform, cut
-from anymus.images import RgbU8, decode_rgb, encode_jpeg, read_rgb, resize_rgb
-from anymus.manifest import Face
+from anymus.framing import Framing
 from anymus.progress import log, track
 from anymus.torchlib import deterministic, pick_device
 
 from .checkpoint import load_generator, save_generator
-from .data import Augmentation, find_pictures, photograph_otherwise, shadowed, to_signed, to_square
-from .distil import (
-    FORMS,
-    GAMMA_JITTER,
-    GREY_SHARE,
-    drawing_loss,
-    taught_facts,
-    warming_decay,
-)
+from .data import find_pictures, training_data_sha256
+from .distil import FORMS, drawing_loss, taught_facts, warming_decay
+from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
-from .lessons import BEST, Lesson, count_in_place, make_lessons
+from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
-from .skin import matched_levels, skin_level
+from .refine_state import (
+    RefineFolder,
+    RefineState,
+    folder_of,
+    keep_lessons,
+    load_state,
+    save_state,
+)
+from .schoolbook import Batch, Schoolbook, batch_at, compile_book, draw_twin_lessons
+from .step import frozen, update
 
-SHADOW_STOPS = 4.0
-SKIN_WEIGHT = 2.0  # beside 1 for each discriminator
-HARD_WEIGHT = 3.0  # how often a photo is shown whose drawing lacks a face or eyes in their place
 JUDGE_LR = 2e-4
-MOST_SHIFT = 1 / 32  # in sides
 WARM_UP = 150  # iterations in which discriminators alone learn, on the lessons' drawings
-_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
+SAVE_EVERY_S = 300.0
+_TONE_SIDE = 1 / 8  # in sides: tones are means over such squares, and lines what is left
 _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
 _NAMES = ("adversarial", "lesson", "skin", "twins", "judges")
@@ -66,8 +63,11 @@ class RefineOptions:
         others: Generators of other runs that also draw each photo; of the same size.
         best: How many of a photo's drawings its lesson is the median of.
         twins: People whom the renderers draw both ways; 0: none.
-        lesson_weight: Of the difference to lessons in the loss.
+        lesson_weight: Of the difference to lessons in the loss, beside 1 for each discriminator.
+        lesson_tones: Which share of lessons' tones counts beside their lines. Where twins tell
+            how dark skin and hair are, lessons need not: they know the light, not the person.
         twin_weight: Of the difference to twins.
+        skin_weight: Of the order of skin, by how light cheeks are in the photo.
         iterations: Of training, after the discriminators' warm-up.
         batch_size: Photos, twins, and real drawings beside those of twins, an iteration.
         lr: Learning rate of Adam; it falls to 0 over the second half.
@@ -79,7 +79,9 @@ class RefineOptions:
     best: int = BEST
     twins: int = 0
     lesson_weight: float = 10.0
+    lesson_tones: float = 1.0
     twin_weight: float = 5.0
+    skin_weight: float = 2.0
     iterations: int = 2000
     batch_size: int = 2
     lr: float = 1e-4
@@ -114,28 +116,10 @@ class RefineReport:
         return {**asdict(self), "file": str(self.file)}
 
 
-class Schoolbook(NamedTuple):
-    """All lessons of a run, and the real drawings beside them."""
-
-    lessons: Sequence[Lesson]
-    skin: NDArray[np.float64]  # (lessons,) in [-1, 1]: how light the drawn skin should be
-    share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
-    drawings: Sequence[RgbU8]
-    twins: Sequence[Lesson] = ()
-
-
-class Batch(NamedTuple):
-    """What one iteration sees: N photos, or N photos and N twins; pictures in [-1, 1]."""
-
-    photos: Tensor  # (N or 2 N, 3, H, W)
-    wanted: Tensor  # of the same shape
-    is_taught: Tensor  # (N, 1, 1, 1), 1 where `wanted` of a photo has a face, else 0
-    skin: Tensor  # (N,) in [-1, 1], of photos
-    real: Tensor  # (N or 2 N, 3, H, W): drawings, and the twins' own
-
-
 def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) -> RefineReport:
     """Write a generator that draws more steadily than the one it began as.
+
+    A run that was cut goes on where it was, given the same arguments (`refine_state`).
 
     Args:
         weights: A generator from photo to manga.
@@ -151,6 +135,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         DatasetError: There are no pictures.
         ImageError: A picture cannot be read.
         DeviceError: The device is not there, or the detector does not run.
+        InterruptedRunError: A signal stopped it; the state is saved beside `dst`.
         OSError: It cannot be written.
     """
     files = (weights, *options.others)
@@ -162,13 +147,22 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     teachers, card = _load(files, device)
     _require_folder(dst)
     real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
-    twins = _draw_twins(options, _framing(weights, card)) if options.twins else []
-    with deterministic(device):
+    facts = _facts(card, files, options)
+    folder = folder_of(dst, {**facts, "data_sha256": training_data_sha256(dataset_dir)})
+    twins = (
+        draw_twin_lessons(options.twins, options.seed, _framing(weights, card))
+        if options.twins
+        else []
+    )
+    with only_run_in(folder.path), deterministic(device):
         before = count_in_place(teachers[0], dataset_dir / "testA", device)
-        lessons = make_lessons(teachers, dataset_dir / "trainA", device, options.best)
-        mean = _learn(teachers[0], _compile(lessons, real, twins), options, device)
+        lessons = keep_lessons(
+            folder, lambda: make_lessons(teachers, dataset_dir / "trainA", device, options.best)
+        )
+        mean = _learn(teachers[0], compile_book(lessons, real, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
-    save_generator(dst, mean.cpu(), _facts(card, files, options))
+        save_generator(dst, mean.cpu(), facts)
+        folder.remove()
     return RefineReport(
         file=dst,
         lessons=len(lessons),
@@ -209,59 +203,75 @@ def _require_folder(dst: Path) -> None:
         raise ParamsError(f"{folder} is no folder to write to", "give another folder with -o")
 
 
-def _compile(
-    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
-) -> Schoolbook:
-    """Return the lessons with all that their batches need."""
-    side_px = len(lessons[0].photo)
-    drawings = [to_square(read_rgb(path), side_px) for path in real]
-    own = [_skin(lesson.photo) for lesson in lessons]
-    skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
-    often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
-
-
-def _skin(rgb_u8: RgbU8) -> float:
-    return float(skin_level(to_signed(rgb_u8[None])))
-
-
 def _learn(
-    generator: Generator, book: Schoolbook, options: RefineOptions, device: torch.device
+    generator: Generator,
+    book: Schoolbook,
+    options: RefineOptions,
+    folder: RefineFolder,
+    device: torch.device,
 ) -> Generator:
     """Train the generator in place and return the running mean of its weights, in eval mode."""
+    state = _begin(generator, options, device)
+    load_state(folder, state)
+    total, saved_s = torch.zeros(len(_NAMES)), time.monotonic()
+    steps = range(state.step + 1, options.iterations + 1)
+    with stop_on_signal() as stop:
+        for step in track(steps, "refine", len(steps)):
+            total += _one_iteration(state, book, options, device)
+            if not torch.isfinite(total).all():
+                raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
+            if step % _LOG_EVERY == 0:
+                means = zip(_NAMES, total / _LOG_EVERY, strict=True)
+                text = ", ".join(f"{name} {value:.4f}" for name, value in means)
+                log.info("step %d/%d: %s", step, options.iterations, text)
+                total.zero_()
+            if stop.signal_name or time.monotonic() - saved_s > SAVE_EVERY_S:
+                save_state(folder, state)
+                saved_s = time.monotonic()
+            if stop.signal_name:
+                raise InterruptedRunError(
+                    f"{stop.signal_name} at step {step} of {options.iterations}: state saved in"
+                    f" {folder.path}",
+                    "run the same command again: it goes on from there",
+                )
+    return state.mean
+
+
+def _begin(generator: Generator, options: RefineOptions, device: torch.device) -> RefineState:
+    """Return the state before the first iteration of the discriminators' warm-up."""
     mean = copy.deepcopy(generator).eval().requires_grad_(False)
     generator.train().requires_grad_(True)
     judges = _make_judges(generator, options.seed).to(device)
     adam = {"betas": (0.5, 0.999), "fused": True}
     optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, **adam)  # type: ignore[arg-type]
     judges_optimizer = torch.optim.Adam(judges.parameters(), lr=JUDGE_LR, **adam)  # type: ignore[arg-type]
-    total = torch.zeros(len(_NAMES))
-    steps = range(1 - WARM_UP, options.iterations + 1)
-    for step in track(steps, "refine", len(steps)):
-        batch = _batch(book, step + WARM_UP, options, device)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            image = batch.wanted if step < 1 else generator(batch.photos).image
-            judged = _judge_both(judges, batch.real, image.detach())
-        _update(judges_optimizer, judged)
-        if step < 1:
-            continue
-        optimizer.param_groups[0]["lr"] = options.lr * _rate(step, options.iterations)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            losses = _losses(judges, image, batch)
-        weights = (1.0, options.lesson_weight, SKIN_WEIGHT, options.twin_weight)
-        _update(optimizer, torch.stack([w * x for w, x in zip(weights, losses, strict=True)]).sum())
-        generator.clip_rho()
-        mean.follow(generator, warming_decay(step))
-        total += torch.stack([*losses, judged]).detach().cpu().float()
-        if not torch.isfinite(total).all():
-            raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
-        if step % _LOG_EVERY == 0:
-            text = ", ".join(
-                f"{n} {v:.4f}" for n, v in zip(_NAMES, total / _LOG_EVERY, strict=True)
-            )
-            log.info("step %d/%d: %s", step, options.iterations, text)
-            total.zero_()
-    return mean
+    return RefineState(generator, mean, judges, optimizer, judges_optimizer, step=-WARM_UP)
+
+
+def _one_iteration(
+    state: RefineState, book: Schoolbook, options: RefineOptions, device: torch.device
+) -> Tensor:
+    """Teach discriminators, and after their warm-up the generator; return the losses (5,)."""
+    step = state.step = state.step + 1
+    batch = batch_at(
+        book, step + WARM_UP, seed=options.seed, count=options.batch_size, device=device
+    )
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        image = batch.wanted if step < 1 else state.generator(batch.photos).image
+        judged = _judge_both(state.judges, batch.real, image.detach())
+    update(state.judges_optimizer, judged)
+    if step < 1:
+        return torch.zeros(len(_NAMES))
+    state.optimizer.param_groups[0]["lr"] = options.lr * _rate(step, options.iterations)
+    with torch.autocast(device.type, dtype=torch.bfloat16):
+        losses = _losses(state.judges, image, batch, options.lesson_tones)
+    weights = (1.0, options.lesson_weight, options.skin_weight, options.twin_weight)
+    update(
+        state.optimizer, torch.stack([w * x for w, x in zip(weights, losses, strict=True)]).sum()
+    )
+    state.generator.clip_rho()
+    state.mean.follow(state.generator, warming_decay(step))
+    return torch.stack([*losses, judged]).detach().cpu().float()
 
 
 def _rate(step: int, iterations: int) -> float:
@@ -293,61 +303,27 @@ def _judge_both(judges: nn.ModuleList, real: Tensor, drawn: Tensor) -> Tensor:
     return torch.stack(losses).sum()
 
 
-def _losses(judges: nn.ModuleList, image: Tensor, batch: Batch) -> list[Tensor]:
+def _losses(
+    judges: nn.ModuleList, image: Tensor, batch: Batch, lesson_tones: float
+) -> list[Tensor]:
     """Return what the generator pays: to discriminators, for lessons, for skin, for twins."""
-    judges.requires_grad_(False)
-    adversarial = torch.stack([adversarial_loss(judge(image)) for judge in judges]).sum()
-    judges.requires_grad_(True)
+    with frozen(judges):
+        adversarial = torch.stack([adversarial_loss(judge(image)) for judge in judges]).sum()
     count = len(batch.skin)
     of_photos, of_twins = image[:count], image[count:]
-    taught = batch.is_taught
-    lesson = drawing_loss(of_photos * taught, batch.wanted[:count] * taught)
+    shown = [_lines(x, lesson_tones) * batch.is_taught for x in (of_photos, batch.wanted[:count])]
+    lesson = drawing_loss(*shown)
     twin = drawing_loss(of_twins, batch.wanted[count:]) if len(of_twins) else lesson.new_zeros(())
     return [adversarial, lesson, skin_loss(of_photos, batch.skin), twin]
 
 
-def _update(optimizer: torch.optim.Optimizer, loss: Tensor) -> None:
-    optimizer.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    optimizer.step()
-
-
-def _batch(book: Schoolbook, place: int, options: RefineOptions, device: torch.device) -> Batch:
-    """Return what the iteration at a place sees: the same at every call."""
-    rng = np.random.default_rng([options.seed, place, 0x1E55])
-    count = options.batch_size
-    indices = rng.choice(len(book.lessons), size=count, p=book.share)
-    shown = [_show(book.lessons[index], rng) for index in indices]
-    real = [
-        _shift([book.drawings[index]], rng)[0]
-        for index in rng.integers(len(book.drawings), size=count)
-    ]
-    if book.twins:
-        numbers = rng.integers(len(book.twins), size=count)
-        twins = [_show(_roughened(book.twins[number], rng), rng) for number in numbers]
-        shown, real = shown + twins, real + [drawing for _, drawing in twins]
-    photos, wanted, drawings = (
-        to_signed(np.stack(pictures)).to(device).contiguous(memory_format=torch.channels_last)
-        for pictures in (*zip(*shown, strict=True), real)
-    )
-    is_taught = torch.tensor([float(book.lessons[index].has_face) for index in indices])
-    skin = torch.tensor(book.skin[indices], dtype=torch.float32)
-    return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
-
-
-def _draw_twins(options: RefineOptions, framing: Framing) -> list[Lesson]:
-    """Return twins as lessons, both cut where the photo's face is."""
-    lessons = []
-    for number in track(range(options.twins), "draw twins", options.twins):
-        twins = draw_twins(twins_rng(options.seed, number))
-        truth = twins.photo.faces[0]
-        face = Face(box=truth.box, score=1.0, landmarks=truth.landmarks)
-        matrix = crop_transform(face, "photo", framing)
-        photo, drawing = (
-            cut(one.rgb_u8, matrix, framing.size_px) for one in (twins.photo, twins.manga)
-        )
-        lessons.append(Lesson(photo, drawing, has_face=True, is_hard=False))
-    return lessons
+def _lines(x: Tensor, tones: float) -> Tensor:
+    """Return pictures (N, 3, H, W) in [-1, 1] with a share of their tones, and all their lines."""
+    if tones == 1:
+        return x
+    reach = round(x.shape[-1] * _TONE_SIDE / 2)
+    padded = F.pad(x.float(), [reach] * 4, mode="reflect")
+    return x - (1 - tones) * F.avg_pool2d(padded, 2 * reach + 1, stride=1)
 
 
 def _framing(weights: Path, card: Mapping[str, Any]) -> Framing:
@@ -357,41 +333,6 @@ def _framing(weights: Path, card: Mapping[str, Any]) -> Framing:
             f"{weights} does not say how faces lie in its pictures", "refine it without --twins"
         )
     return Framing(card["architecture"]["image_size_px"], own["face_share"], own["eye_line"])
-
-
-def _show(lesson: Lesson, rng: np.random.Generator) -> tuple[RgbU8, RgbU8]:
-    """Return a lesson's photo as under other light, and its drawing, both shifted alike."""
-    photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
-    light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, GREY_SHARE)
-    return shadowed(photograph_otherwise(photo, light, rng), SHADOW_STOPS, rng), drawing
-
-
-def _roughened(lesson: Lesson, rng: np.random.Generator) -> Lesson:
-    """Return a drawn photo as small sensors and the web leave photos: soft, with blocks, noisy."""
-    photo, side_px = lesson.photo, len(lesson.photo)
-    is_soft, is_packed, is_noisy = rng.random(3) < _ROUGH_SHARE
-    if is_soft:
-        small_px = round(side_px * rng.uniform(0.35, 0.9))
-        photo = resize_rgb(resize_rgb(photo, small_px, small_px), side_px, side_px)
-    if is_packed:
-        photo = decode_rgb(encode_jpeg(photo, int(rng.integers(30, 90))))
-    if is_noisy:
-        noisy = photo + rng.normal(0.0, rng.uniform(0.0, 8.0), photo.shape)
-        photo = noisy.round().clip(0, 255).astype(np.uint8)
-    return lesson._replace(photo=photo)
-
-
-def _shift(pictures: Sequence[RgbU8], rng: np.random.Generator) -> list[RgbU8]:
-    """Return pictures of one size, all shifted by the same whole pixels and mirrored by chance.
-
-    What comes in at the borders is reflected; nothing is resampled, so lines stay as sharp.
-    """
-    side_px = len(pictures[0])
-    most = round(MOST_SHIFT * side_px)
-    top, left = rng.integers(0, 2 * most + 1, size=2)
-    step = -1 if rng.random() < 0.5 else 1
-    padded = [np.pad(one, ((most, most), (most, most), (0, 0)), mode="reflect") for one in pictures]
-    return [one[top : top + side_px, left : left + side_px][:, ::step] for one in padded]
 
 
 def _facts(

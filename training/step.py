@@ -271,7 +271,7 @@ def _strict_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses:
         for name, judge in one.networks.judges_of(domain):  # type: ignore[arg-type]
             d_losses |= _losses_of_judge(name, judge(real), judge(fake))
     _add_d_totals(one, d_losses)
-    _update(one.optimizers.discriminators, d_losses["d_total"])
+    update(one.optimizers.discriminators, d_losses["d_total"])
 
     translated_b, translated_a = a2b(real_a), b2a(real_b)
     passes = GeneratorPasses(
@@ -283,7 +283,7 @@ def _strict_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses:
         b2b=a2b(real_b),
     )
     g_losses = _generator_losses(one, passes, real_a, real_b)
-    _update(one.optimizers.generators, g_losses["g_total"])
+    update(one.optimizers.generators, g_losses["g_total"])
     _clip(one.networks)
     return d_losses | g_losses
 
@@ -294,8 +294,8 @@ def _fast_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses:
         translated_b, translated_a, same_a, same_b = _translate(one, real_a, real_b)
         fakes = translated_a.image.detach(), translated_b.image.detach()
         d_losses = _discriminator_losses(one, (real_a, fakes[0]), (real_b, fakes[1]))
-    _update(one.optimizers.discriminators, d_losses["d_total"])
-    with one.precision(), _frozen(one.networks.discriminators):
+    update(one.optimizers.discriminators, d_losses["d_total"])
+    with one.precision(), frozen(one.networks.discriminators):
         passes = GeneratorPasses(
             a2b=translated_b,
             b2a=translated_a,
@@ -306,7 +306,7 @@ def _fast_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses:
         )
         g_losses = _generator_losses(one, passes, real_a, real_b)
         with torch.autocast(one.device.type, enabled=False):
-            _update(one.optimizers.generators, g_losses["g_total"])
+            update(one.optimizers.generators, g_losses["g_total"])
     _clip(one.networks)
     return d_losses | g_losses
 
@@ -349,7 +349,7 @@ def _accumulated_step(one: _Iteration, real_a: Tensor, real_b: Tensor) -> Losses
         _backward_part(part, losses, "d_total", totals, is_last=index == count - 1)
     one.optimizers.discriminators.step()
     one.optimizers.generators.zero_grad()
-    with _frozen(judges):
+    with frozen(judges):
         for index, (part, part_a, part_b) in enumerate(_parts(one, parts)):
             _rewind(judges, index)
             with part.precision():
@@ -403,7 +403,7 @@ def _rewind(judges: nn.Module, index: int) -> None:
 
 
 @contextmanager
-def _frozen(module: nn.Module) -> Iterator[None]:
+def frozen(module: nn.Module) -> Iterator[None]:
     """Compute no gradients for the module's own parameters, within the block."""
     module.requires_grad_(False)
     try:
@@ -420,7 +420,8 @@ def _split(both: Translated | Judged, counts: list[int]) -> list[Any]:
     ]
 
 
-def _update(optimizer: Optimizer, loss: Tensor) -> None:
+def update(optimizer: Optimizer, loss: Tensor) -> None:
+    """Let the optimiser take one step down this loss."""
     optimizer.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()

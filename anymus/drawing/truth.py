@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from anymus.manifest import Face
+
 
 @dataclass(frozen=True, slots=True)
 class FaceTruth:
@@ -17,6 +19,10 @@ class FaceTruth:
     mouth_left, mouth_right."""
     tags: dict[str, str]
     """What was drawn: skin, hair, glasses, beard, age, yaw and so on."""
+
+    def as_found(self) -> Face:
+        """Return it as a detector without errors would find it."""
+        return Face(box=self.box, score=1.0, landmarks=self.landmarks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,9 +145,8 @@ def as_manga(person: photo.Person) -> manga.Person:
         skin_shadow=Paint(WHITE),
     )
     twin = manga.with_skin(twin, twin.skin)
-    if (
-        colour in LIGHT_HAIRS and twin.hair_paint.rgb != WHITE
-    ):  # what would melt into the skin is drawn white, not black
+    if colour in LIGHT_HAIRS and twin.hair_paint.rgb != WHITE:
+        # What would melt into the skin is drawn white, not black.
         return replace(twin, hair_paint=Paint(WHITE))
     return twin
 

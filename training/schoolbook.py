@@ -1,0 +1,165 @@
+"""What a refinement shows: lessons under other light, and twins that look photographed.
+
+Each batch follows from the seed and its place alone, so a run that was cut shows the same again.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anymus.drawing.twin import draw_twins, twins_rng
+from anymus.framing import Framing, crop_transform, cut
+from anymus.images import RgbU8, decode_rgb, encode_jpeg, read_rgb, resize_rgb
+from anymus.progress import track
+
+from .data import Augmentation, photograph_otherwise, shadowed, to_signed, to_square
+from .distil import GAMMA_JITTER, GREY_SHARE
+from .lessons import Lesson
+from .skin import matched_levels, skin_level
+
+SHADOW_STOPS = 4.0
+HARD_WEIGHT = 3.0  # how often a photo is shown whose drawing lacks a face or eyes in their place
+MOST_SHIFT = 1 / 32  # in sides
+_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
+_COLOUR_SHARE = 0.5  # of twins' photos that take colours of a real one
+
+
+class Schoolbook(NamedTuple):
+    """All lessons of a run, and the real drawings beside them."""
+
+    lessons: Sequence[Lesson]
+    skin: NDArray[np.float64]  # (lessons,) in [-1, 1]: how light the drawn skin should be
+    share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
+    drawings: Sequence[RgbU8]
+    twins: Sequence[Lesson] = ()
+
+
+class Batch(NamedTuple):
+    """What one iteration sees: N photos, or N photos and N twins; pictures in [-1, 1]."""
+
+    photos: Tensor  # (N or 2 N, 3, H, W)
+    wanted: Tensor  # of the same shape
+    is_taught: Tensor  # (N, 1, 1, 1), 1 where `wanted` of a photo has a face, else 0
+    skin: Tensor  # (N,) in [-1, 1], of photos
+    real: Tensor  # (N or 2 N, 3, H, W): drawings, and the twins' own
+
+
+def compile_book(
+    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
+) -> Schoolbook:
+    """Return the lessons with all that their batches need."""
+    side_px = len(lessons[0].photo)
+    drawings = [to_square(read_rgb(path), side_px) for path in real]
+    own = [_skin(lesson.photo) for lesson in lessons]
+    skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
+    often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
+    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
+
+
+def _skin(rgb_u8: RgbU8) -> float:
+    return float(skin_level(to_signed(rgb_u8[None])))
+
+
+def draw_twin_lessons(count: int, seed: int, framing: Framing) -> list[Lesson]:
+    """Return that many twins as lessons, both cut where the photo's face is."""
+    lessons = []
+    for number in track(range(count), "draw twins", count):
+        twins = draw_twins(twins_rng(seed, number))
+        matrix = crop_transform(twins.photo.faces[0].as_found(), "photo", framing)
+        photo, drawing = (
+            cut(one.rgb_u8, matrix, framing.size_px) for one in (twins.photo, twins.manga)
+        )
+        lessons.append(Lesson(photo, drawing, has_face=True, is_hard=False))
+    return lessons
+
+
+def batch_at(book: Schoolbook, place: int, *, seed: int, count: int, device: torch.device) -> Batch:
+    """Return what the iteration at a place sees: the same at every call.
+
+    Args:
+        book: What there is to show.
+        place: Of the iteration, 1 for the first.
+        seed: Of light, shadows, order and shifts.
+        count: Of photos; as many twins and real drawings come with them.
+        device: Where the pictures are needed.
+    """
+    rng = np.random.default_rng([seed, place, 0x1E55])
+    indices = rng.choice(len(book.lessons), size=count, p=book.share)
+    shown = [_show(book.lessons[index], rng) for index in indices]
+    real = [
+        _shift([book.drawings[index]], rng)[0]
+        for index in rng.integers(len(book.drawings), size=count)
+    ]
+    if book.twins:
+        twins = [
+            _show(_as_photographed(book.twins[number], book, rng), rng)
+            for number in rng.integers(len(book.twins), size=count)
+        ]
+        shown, real = shown + twins, real + [drawing for _, drawing in twins]
+    photos, wanted, drawings = (
+        to_signed(np.stack(pictures)).to(device).contiguous(memory_format=torch.channels_last)
+        for pictures in (*zip(*shown, strict=True), real)
+    )
+    is_taught = torch.tensor([float(book.lessons[index].has_face) for index in indices])
+    skin = torch.tensor(book.skin[indices], dtype=torch.float32)
+    return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
+
+
+def _show(lesson: Lesson, rng: np.random.Generator) -> tuple[RgbU8, RgbU8]:
+    """Return a lesson's photo as under other light, and its drawing, both shifted alike."""
+    photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
+    light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, GREY_SHARE)
+    return shadowed(photograph_otherwise(photo, light, rng), SHADOW_STOPS, rng), drawing
+
+
+def _as_photographed(twins: Lesson, book: Schoolbook, rng: np.random.Generator) -> Lesson:
+    """Return twins whose photo looks more like those of the book: in colours and in roughness."""
+    if rng.random() < _COLOUR_SHARE:
+        other = book.lessons[int(rng.integers(len(book.lessons)))].photo
+        twins = twins._replace(photo=_coloured(twins.photo, other, rng.random()))
+    return _roughened(twins, rng)
+
+
+def _coloured(photo: RgbU8, other: RgbU8, share: float) -> RgbU8:
+    """Return a photo with each channel's mean and spread moved towards another's by a share.
+
+    Source: Reinhard et al. 2001, "Color transfer between images", in RGB.
+    """
+    own, theirs = photo.astype(np.float64), other.reshape(-1, 3)
+    spread = own.std(axis=(0, 1)) + 1.0  # a level, so that a flat channel stays flat
+    wanted = (own - own.mean(axis=(0, 1))) / spread * theirs.std(axis=0) + theirs.mean(axis=0)
+    mixed: RgbU8 = (own + share * (wanted - own)).round().clip(0, 255).astype(np.uint8)
+    return mixed
+
+
+def _roughened(lesson: Lesson, rng: np.random.Generator) -> Lesson:
+    """Return a drawn photo as small sensors and the web leave photos: soft, with blocks, noisy."""
+    photo, side_px = lesson.photo, len(lesson.photo)
+    is_soft, is_packed, is_noisy = rng.random(3) < _ROUGH_SHARE
+    if is_soft:
+        small_px = round(side_px * rng.uniform(0.35, 0.9))
+        photo = resize_rgb(resize_rgb(photo, small_px, small_px), side_px, side_px)
+    if is_packed:
+        photo = decode_rgb(encode_jpeg(photo, int(rng.integers(30, 90))))
+    if is_noisy:
+        noisy = photo + rng.normal(0.0, rng.uniform(0.0, 8.0), photo.shape)
+        photo = noisy.round().clip(0, 255).astype(np.uint8)
+    return lesson._replace(photo=photo)
+
+
+def _shift(pictures: Sequence[RgbU8], rng: np.random.Generator) -> list[RgbU8]:
+    """Return pictures of one size, all shifted by the same whole pixels and mirrored by chance.
+
+    What comes in at the borders is reflected; nothing is resampled, so lines stay as sharp.
+    """
+    side_px = len(pictures[0])
+    most = round(MOST_SHIFT * side_px)
+    top, left = rng.integers(0, 2 * most + 1, size=2)
+    step = -1 if rng.random() < 0.5 else 1
+    padded = [np.pad(one, ((most, most), (most, most), (0, 0)), mode="reflect") for one in pictures]
+    return [one[top : top + side_px, left : left + side_px][:, ::step] for one in padded]
