@@ -411,6 +411,7 @@ def test_two_runs_do_not_share_one_folder(
     monkeypatch.setattr(refine_module, "count_in_place", begin_another)
     with pytest.raises(KeyboardInterrupt):
         refine(weights, dataset, out, options())
+    assert list(out.parent.iterdir()) == []
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_writes_nothing(

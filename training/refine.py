@@ -154,7 +154,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         if options.twins
         else []
     )
-    with only_run_in(folder.path), deterministic(device):
+    with only_run_in(folder.path), folder.kept_if_used(), deterministic(device):
         before = count_in_place(teachers[0], dataset_dir / "testA", device)
         lessons = keep_lessons(
             folder, lambda: make_lessons(teachers, dataset_dir / "trainA", device, options.best)

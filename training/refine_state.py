@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,9 +57,18 @@ class RefineFolder:
         """Return where the lessons lie."""
         return self.path / "lessons.safetensors"
 
+    @contextmanager
+    def kept_if_used(self) -> Iterator[None]:
+        """Delete it after the block if nothing was kept in it."""
+        try:
+            yield
+        finally:
+            if not (self.state_path.exists() or self.lessons_path.exists()):
+                self.remove()
+
     def remove(self) -> None:
-        """Delete it, after the result was written."""
-        shutil.rmtree(self.path)
+        """Delete it and all that was kept."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
 
 def folder_of(dst: Path, facts: Mapping[str, Any]) -> RefineFolder:
