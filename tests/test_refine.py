@@ -210,6 +210,20 @@ def test_refining_writes_a_generator_that_says_what_it_is(
     assert "is_grey" not in card  # training moves the channels apart
 
 
+def test_the_log_has_no_rows_of_the_warm_up(
+    dataset: Path,
+    weights: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.refine._LOG_EVERY", 2)
+    with caplog.at_level("INFO"):
+        refine(weights, dataset, tmp_path / "out.safetensors", options())
+    rows = [text for text in caplog.messages if text.startswith("step ")]
+    assert [row.split(":")[0] for row in rows] == ["step 2/3"]
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
     dataset: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -220,7 +220,7 @@ def _learn(
             total += _one_iteration(state, book, options, device)
             if not torch.isfinite(total).all():
                 raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
-            if step % _LOG_EVERY == 0:
+            if step > 0 and step % _LOG_EVERY == 0:
                 means = zip(_NAMES, total / _LOG_EVERY, strict=True)
                 text = ", ".join(f"{name} {value:.4f}" for name, value in means)
                 log.info("step %d/%d: %s", step, options.iterations, text)
