@@ -149,12 +149,12 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
     facts = _facts(card, files, options)
     folder = folder_of(dst, {**facts, "data_sha256": training_data_sha256(dataset_dir)})
-    twins = (
-        draw_twin_lessons(options.twins, options.seed, _framing(weights, card))
-        if options.twins
-        else []
-    )
     with only_run_in(folder.path), folder.kept_if_used(), deterministic(device):
+        twins = (
+            draw_twin_lessons(options.twins, options.seed, _framing(weights, card))
+            if options.twins
+            else []
+        )
         before = count_in_place(teachers[0], dataset_dir / "testA", device)
         lessons = keep_lessons(
             folder, lambda: make_lessons(teachers, dataset_dir / "trainA", device, options.best)
