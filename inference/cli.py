@@ -483,6 +483,9 @@ def refine_weights(
     others: Annotated[
         list[Path] | None, typer.Option("--with", help="Weights that also draw each photo; again.")
     ] = None,
+    learns_from_own: Annotated[
+        bool, typer.Option("--own/--no-own", help="Learn from own drawings, or from --with alone.")
+    ] = True,
     dataset: Annotated[Path, typer.Option(help="Folder with trainA, trainB and testA.")] = Path(
         "data/processed"
     ),
@@ -510,10 +513,11 @@ def refine_weights(
     device: DeviceOption = "auto",
     is_json: JsonOption = False,
 ) -> None:
-    """Let a generator from photo to manga learn from what the best of its own drawings agree on.
+    """Let a generator from photo to manga learn from what the best drawings of photos agree on.
 
-    Each photo of the data set is drawn as it is, mirrored, lighter and darker; a detector of drawn
-    faces and the eyes' place judge the drawings. An hour of two CPU cores, or minutes of a GPU.
+    Each photo of the data set is drawn as it is, mirrored, lighter and darker, by the generator
+    itself and those of --with; a detector of drawn faces and the eyes' place judge the drawings. An
+    hour of two CPU cores, or minutes of a GPU.
     """
     from training.refine import RefineOptions, refine
 
@@ -522,6 +526,7 @@ def refine_weights(
 
     options = RefineOptions(
         others=tuple(find_weights(path, "a2b") for path in others or ()),
+        learns_from_own=learns_from_own,
         best=best,
         twins=twins,
         lesson_weight=lesson_weight,

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -61,11 +61,17 @@ def _short_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.refine.WARM_UP", 2)
 
 
-def save(folder: Path, seed: int, direction: str = "a2b", **shape: object) -> Path:
+def save(
+    folder: Path,
+    seed: int,
+    direction: str = "a2b",
+    framing: Mapping[str, object] = FRAMING,
+    **shape: object,
+) -> Path:
     torch.manual_seed(seed)
     generator = Generator(**TINY["generator"] | {"base_channels": 4, "image_size_px": 64} | shape)
     path = folder / f"generator_{direction}.safetensors"
-    facts = {"direction": direction, "framing": FRAMING, "licence": "MIT", "is_grey": True}
+    facts = {"direction": direction, "framing": framing, "licence": "MIT", "is_grey": True}
     save_generator(path, generator, facts)
     return path
 
@@ -114,6 +120,19 @@ def test_every_view_is_turned_back() -> None:
     assert drawings["lighter"].mean() > photo.mean() + 5
 
 
+@pytest.mark.parametrize("name", ["as it is", "mirrored"])
+def test_a_teacher_of_another_size_sees_its_own_and_draws_as_large_as_the_photo(name: str) -> None:
+    coarse = np.random.default_rng(3).integers(0, 256, (8, 8, 3), np.uint8)
+    photo = coarse.repeat(16, 0).repeat(16, 1)
+    teacher = Mirror()
+    seen: list[tuple[int, ...]] = []
+    teacher.register_forward_pre_hook(lambda _, args: seen.append(tuple(args[0].shape)))
+    drawing = draw(teacher, photo, VIEWS[name], CPU)  # type: ignore[arg-type]
+    assert seen == [(1, 3, 64, 64)]
+    assert drawing.shape == photo.shape
+    assert np.abs(drawing.astype(int) - photo)[4:12, 4:12].max() < 40  # inside a square
+
+
 def test_a_drawing_pays_for_eyes_that_moved() -> None:
     near, far = (judge(Finds(shift=shift), LIGHT, EYES) for shift in (0.0, 0.1))  # type: ignore[arg-type]
     assert near == (0.3, True, True)
@@ -136,9 +155,10 @@ def test_a_lesson_takes_the_best_alone_where_the_median_has_no_face(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawings = iter([DARK, LIGHT, DARK, DARK] * 3)
+    learner = Mirror()
     monkeypatch.setattr(lessons_module, "draw", lambda *_: next(drawings))
     monkeypatch.setattr(lessons_module, "make_judge", Finds)
-    made = make_lessons([Mirror()], dataset / "trainA", CPU, best=3)  # type: ignore[list-item]
+    made = make_lessons(learner, [learner], dataset / "trainA", CPU, best=3)  # type: ignore[list-item, arg-type]
     assert len(made) == 3
     for lesson in made:
         assert np.array_equal(lesson.drawing, LIGHT)
@@ -146,12 +166,24 @@ def test_a_lesson_takes_the_best_alone_where_the_median_has_no_face(
         assert lesson.is_hard  # the photo as it is gave a dark one
 
 
+def test_what_the_learner_cannot_draw_is_hard_whoever_teaches(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, teacher = Mirror(), Mirror()
+    monkeypatch.setattr(lessons_module, "draw", lambda who, *_: LIGHT if who is teacher else DARK)
+    monkeypatch.setattr(lessons_module, "make_judge", Finds)
+    made = make_lessons(learner, [teacher], dataset / "trainA", CPU)  # type: ignore[list-item, arg-type]
+    assert all(np.array_equal(one.drawing, LIGHT) and one.is_hard for one in made)
+    made = make_lessons(teacher, [learner], dataset / "trainA", CPU)  # type: ignore[list-item, arg-type]
+    assert not any(one.has_face or one.is_hard for one in made)
+
+
 def test_without_a_face_in_any_drawing_a_lesson_says_so(
     dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lessons_module, "draw", lambda *_: DARK)
     monkeypatch.setattr(lessons_module, "make_judge", Finds)
-    made = make_lessons([Mirror()], dataset / "trainA", CPU)  # type: ignore[list-item]
+    made = make_lessons(Mirror(), [Mirror()], dataset / "trainA", CPU)  # type: ignore[list-item, arg-type]
     assert [lesson.has_face for lesson in made] == [False] * 3
 
 
@@ -242,16 +274,18 @@ def test_what_cannot_be_refined_is_refused(dataset: Path, weights: Path, tmp_pat
     back = save(tmp_path / "back", 3, "b2a")
     with pytest.raises(CheckpointError, match="translates b2a, not a2b"):
         refine(back, dataset, out, options())
-    small = save(tmp_path / "small", 3, image_size_px=32)
-    with pytest.raises(CheckpointError, match="not of the size"):
-        refine(weights, dataset, out, options(others=(small,)))
+    wide = save(tmp_path / "wide", 3, framing=FRAMING | {"face_share": 0.4})
+    with pytest.raises(CheckpointError, match="not of the framing"):
+        refine(weights, dataset, out, options(others=(wide,)))
+    with pytest.raises(ParamsError, match="nobody to draw"):
+        refine(weights, dataset, out, options(learns_from_own=False))
     with pytest.raises(DatasetError, match="does not exist"):
         refine(weights, tmp_path / "nowhere", out, options())
     assert not out.exists()
 
 
 def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path: Path) -> None:
-    other = save(tmp_path / "other", 4)
+    other = save(tmp_path / "other", 4, image_size_px=32, base_channels=8)
     command = ["weights", "refine", str(weights.parent), "--with", str(other.parent)]
     few = ["--dataset", str(dataset), "--iterations", "1", "--best", "3", "--json"]
     out = tmp_path / "refined"
@@ -259,6 +293,28 @@ def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path
     assert done.exit_code == 0, done.output
     assert [path.name for path in out.iterdir()] == ["generator_a2b.safetensors"]
     assert load_generator(out / "generator_a2b.safetensors")[1]["parameters"]["refine"]["best"] == 3
+
+
+def test_without_its_own_drawings_only_others_teach(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[list[int]] = []
+
+    def make(learner: Generator, teachers: Sequence[Generator], *_: object) -> list[Lesson]:
+        asked.append([learner.arguments["image_size_px"]])
+        asked.append([one.arguments["image_size_px"] for one in teachers])
+        return [lesson(90), lesson(160)]
+
+    monkeypatch.setattr("training.refine.make_lessons", make)
+    small = save(tmp_path / "small", 4, image_size_px=32)
+    for learns_from_own in (True, False):
+        refine(
+            weights,
+            dataset,
+            tmp_path / f"{learns_from_own}.safetensors",
+            options(iterations=1, others=(small,), learns_from_own=learns_from_own),
+        )
+    assert asked == [[64], [64, 32], [64], [32]]
 
 
 def test_twins_are_shown_beside_photos_with_their_own_drawings_as_real_ones() -> None:

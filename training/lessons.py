@@ -70,11 +70,15 @@ class Lesson(NamedTuple):
     has_face: bool
     """Whether the drawing has one; else nothing should be learned from it."""
     is_hard: bool
-    """Whether the first drawing, of the photo as it is, lacks a face or eyes in their place."""
+    """Whether what the learner draws of the photo as it is lacks a face or eyes in their place."""
 
 
 def make_lessons(
-    teachers: Sequence[Generator], folder: Path, device: torch.device, best: int = BEST
+    learner: Generator,
+    teachers: Sequence[Generator],
+    folder: Path,
+    device: torch.device,
+    best: int = BEST,
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
@@ -82,7 +86,10 @@ def make_lessons(
     median has none.
 
     Args:
-        teachers: On the device, in eval mode, of one size; the first is the one that will learn.
+        learner: Whoever will learn, on the device, in eval mode. What it draws of a photo as it is
+            tells which lessons are hard.
+        teachers: Whose drawings lessons are made of, alike; the learner may be the first of them.
+            Others may be of another size: their drawings are made as large as its own.
         folder: trainA of a data set, whose manifest tells where the photos' eyes are. Without a
             manifest the detector's score alone decides.
         device: Where they run.
@@ -93,9 +100,9 @@ def make_lessons(
         ImageError: One cannot be read.
         DeviceError: The detector does not run here.
     """
-    detector = make_judge()
+    detector, as_it_is = make_judge(), VIEWS["as it is"]
     lessons = []
-    for photo, eyes in _photos(folder, teachers[0]):
+    for photo, eyes in _photos(folder, learner):
         drawings = [draw(teacher, photo, v, device) for teacher in teachers for v in VIEWS.values()]
         verdicts = [judge(detector, drawing, eyes) for drawing in drawings]
         order = np.argsort([-verdict.score for verdict in verdicts], kind="stable")
@@ -103,7 +110,10 @@ def make_lessons(
         has_face = judge(detector, drawing, eyes).has_face
         if not has_face and verdicts[order[0]].has_face:
             drawing, has_face = drawings[order[0]], True
-        lessons.append(Lesson(photo, drawing, has_face, not verdicts[0].has_eyes_in_place))
+        own = verdicts[0]
+        if learner is not teachers[0]:
+            own = judge(detector, draw(learner, photo, as_it_is, device), eyes)
+        lessons.append(Lesson(photo, drawing, has_face, not own.has_eyes_in_place))
     return lessons
 
 
@@ -147,13 +157,23 @@ def _photos(folder: Path, generator: Generator) -> Iterator[tuple[RgbU8, Eyes | 
 
 @torch.inference_mode()
 def draw(teacher: Generator, photo: RgbU8, view: View, device: torch.device) -> RgbU8:
-    """Return what a generator draws of a photo in one view, turned back; both (H, W, 3)."""
-    shown = with_gamma(photo, view.gamma_stops)
+    """Return what a generator draws of a photo in one view, turned back.
+
+    Args:
+        teacher: On the device, in eval mode.
+        photo: (H, W, 3), a square; at another size than the teacher's it is shown at that one.
+        view: How to show it.
+        device: Where the teacher runs.
+
+    Returns:
+        The drawing, (H, W, 3) like the photo.
+    """
+    shown = to_square(with_gamma(photo, view.gamma_stops), int(teacher.arguments["image_size_px"]))
     if view.is_mirrored:
         shown = shown[:, ::-1]
     with torch.autocast(device.type, dtype=torch.bfloat16):
         image = teacher(to_signed(shown[None]).to(device)).image
-    drawing = to_rgb(image.float())
+    drawing = to_square(to_rgb(image.float()), len(photo))
     return np.ascontiguousarray(drawing[:, ::-1]) if view.is_mirrored else drawing
 
 

@@ -60,7 +60,8 @@ class RefineOptions:
     """How a generator is refined.
 
     Attributes:
-        others: Generators of other runs that also draw each photo; of the same size.
+        others: Generators of other runs that also draw each photo; of any size, one framing.
+        learns_from_own: Whether its own drawings may be lessons, too; else those of others alone.
         best: How many of a photo's drawings its lesson is the median of.
         twins: People whom the renderers draw both ways; 0: none.
         lesson_weight: Of the difference to lessons in the loss, beside 1 for each discriminator.
@@ -76,6 +77,7 @@ class RefineOptions:
     """
 
     others: tuple[Path, ...] = ()
+    learns_from_own: bool = True
     best: int = BEST
     twins: int = 0
     lesson_weight: float = 10.0
@@ -129,8 +131,9 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         options: How.
 
     Raises:
-        ParamsError: `dst` is a file that is read, or lies in no folder that can be written.
-        CheckpointError: Weights are missing, damaged, of another size, or draw no manga; or
+        ParamsError: `dst` is a file that is read, or lies in no folder that can be written; or
+            there is nobody to learn from.
+        CheckpointError: Weights are missing, damaged, of another framing, or draw no manga; or
             training made them give values that are no numbers.
         DatasetError: There are no pictures.
         ImageError: A picture cannot be read.
@@ -141,10 +144,13 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     files = (weights, *options.others)
     if dst.resolve() in {path.resolve() for path in files}:
         raise ParamsError(f"{dst} is one of the weights that draw", "give another folder with -o")
+    if not (options.learns_from_own or options.others):
+        raise ParamsError("--no-own leaves nobody to draw the photos", "name weights with --with")
     device = pick_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
-    teachers, card = _load(files, device)
+    generators, card = _load(files, device)
+    own, teachers = generators[0], generators if options.learns_from_own else generators[1:]
     _require_folder(dst)
     real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
     facts = _facts(card, files, options)
@@ -155,11 +161,12 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             if options.twins
             else []
         )
-        before = count_in_place(teachers[0], dataset_dir / "testA", device)
+        before = count_in_place(own, dataset_dir / "testA", device)
         lessons = keep_lessons(
-            folder, lambda: make_lessons(teachers, dataset_dir / "trainA", device, options.best)
+            folder,
+            lambda: make_lessons(own, teachers, dataset_dir / "trainA", device, options.best),
         )
-        mean = _learn(teachers[0], compile_book(lessons, real, twins), options, folder, device)
+        mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
         save_generator(dst, mean.cpu(), facts)
         folder.remove()
@@ -177,23 +184,28 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
 def _load(files: Sequence[Path], device: torch.device) -> tuple[list[Generator], Mapping[str, Any]]:
     """Return the generators, and what the first says of itself."""
     loaded = [load_generator(path) for path in files]
-    own, first = loaded[0]
-    teachers = []
+    _, first = loaded[0]
+    generators = []
     for path, (generator, card) in zip(files, loaded, strict=True):
         if card.get("direction") != "a2b":
             raise CheckpointError(
                 f"{path} translates {card.get('direction')}, not a2b",
                 "refine a generator from photo to manga",
             )
-        sizes_px = [one.arguments["image_size_px"] for one in (own, generator)]
-        if sizes_px[0] != sizes_px[1] or card.get("framing") != first.get("framing"):
+        if _lie(card) != _lie(first):
             raise CheckpointError(
-                f"{path}: not of the size and framing of {files[0]}",
-                "let generators of one family draw",
+                f"{path}: not of the framing of {files[0]}",
+                "let generators draw that learned from one data set",
             )
         set_forms(generator, FORMS)
-        teachers.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
-    return teachers, first
+        generators.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
+    return generators, first
+
+
+def _lie(card: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Return how faces lie in a generator's pictures, whatever their size."""
+    framing = card.get("framing")
+    return framing and (framing["face_share"], framing["eye_line"])
 
 
 def _require_folder(dst: Path) -> None:
