@@ -504,6 +504,10 @@ def refine_weights(
     skin_weight: Annotated[
         float, typer.Option(min=0.0, help="Of the order of skin, by its light in the photos.")
     ] = 2.0,
+    rough_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Of photos shown soft, as JPEG, noisy: of each."),
+    ] = 0.0,
     iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,
     lr: RateOption = 1e-4,
@@ -533,6 +537,7 @@ def refine_weights(
         lesson_tones=lesson_tones,
         twin_weight=twin_weight,
         skin_weight=skin_weight,
+        rough_share=rough_share,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,

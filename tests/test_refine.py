@@ -26,6 +26,7 @@ from anymus.framing import Framing, crop_transform
 from anymus.images import RgbU8, write_png
 from training import lessons as lessons_module
 from training import refine as refine_module
+from training import schoolbook as schoolbook_module
 from training.checkpoint import load_generator, save_generator
 from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
 from training.networks import Generator
@@ -329,11 +330,31 @@ def test_twins_are_shown_beside_photos_with_their_own_drawings_as_real_ones() ->
 
 def test_a_drawn_photo_is_roughened_and_its_drawing_is_not() -> None:
     rng = np.random.default_rng(5)
-    rough = [_roughened(lesson(90), rng) for _ in range(12)]
+    rough = [_roughened(lesson(90), 0.4, rng) for _ in range(12)]
     same = [np.array_equal(one.photo, lesson(90).photo) for one in rough]
     assert 0 < sum(same) < 12
     assert all(np.array_equal(one.drawing, lesson(90).drawing) for one in rough)
     assert all(one.photo.dtype == np.uint8 for one in rough)
+
+
+def test_photos_are_rough_by_a_share_and_lessons_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schoolbook_module, "_show", lambda one, *_: (one.photo, one.drawing))
+    rng = np.random.default_rng(8)
+    fine = Lesson(rng.integers(0, 256, (64, 64, 3), np.uint8), LIGHT, has_face=True, is_hard=False)
+    plain = Schoolbook([fine], np.zeros(1), np.ones(1), [LIGHT])
+    shown = {
+        share: [batch(plain._replace(rough_share=share), 1, place) for place in range(1, 9)]
+        for share in (0.0, 0.3, 1.0)
+    }
+    changed = {
+        share: sum(not torch.equal(one.photos, shown[0.0][0].photos) for one in batches)
+        for share, batches in shown.items()
+    }
+    assert changed[0.0] == 0
+    assert 0 < changed[0.3] < 8
+    assert changed[1.0] == 8
+    wanted = shown[0.0][0].wanted
+    assert all(torch.equal(one.wanted, wanted) for batches in shown.values() for one in batches)
 
 
 def test_a_drawn_photo_takes_colours_of_a_real_one_by_a_share() -> None:

@@ -69,6 +69,7 @@ class RefineOptions:
             how dark skin and hair are, lessons need not: they know the light, not the person.
         twin_weight: Of the difference to twins.
         skin_weight: Of the order of skin, by how light cheeks are in the photo.
+        rough_share: Which share of photos is shown soft, as many with JPEG's blocks, as many noisy.
         iterations: Of training, after the discriminators' warm-up.
         batch_size: Photos, twins, and real drawings beside those of twins, an iteration.
         lr: Learning rate of Adam; it falls to 0 over the second half.
@@ -84,6 +85,7 @@ class RefineOptions:
     lesson_tones: float = 1.0
     twin_weight: float = 5.0
     skin_weight: float = 2.0
+    rough_share: float = 0.0
     iterations: int = 2000
     batch_size: int = 2
     lr: float = 1e-4
@@ -166,7 +168,8 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             folder,
             lambda: make_lessons(own, teachers, dataset_dir / "trainA", device, options.best),
         )
-        mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
+        book = compile_book(lessons, real, twins, options.rough_share)
+        mean = _learn(own, book, options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
         save_generator(dst, mean.cpu(), facts)
         folder.remove()

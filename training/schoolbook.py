@@ -25,7 +25,7 @@ from .skin import matched_levels, skin_level
 SHADOW_STOPS = 4.0
 HARD_WEIGHT = 3.0  # how often a photo is shown whose drawing lacks a face or eyes in their place
 MOST_SHIFT = 1 / 32  # in sides
-_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
+_TWINS_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
 _COLOUR_SHARE = 0.5  # of twins' photos that take colours of a real one
 
 
@@ -37,6 +37,7 @@ class Schoolbook(NamedTuple):
     share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
     drawings: Sequence[RgbU8]
     twins: Sequence[Lesson] = ()
+    rough_share: float = 0.0  # of photos, for each kind of roughness
 
 
 class Batch(NamedTuple):
@@ -50,7 +51,10 @@ class Batch(NamedTuple):
 
 
 def compile_book(
-    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
+    lessons: Sequence[Lesson],
+    real: Sequence[Path],
+    twins: Sequence[Lesson],
+    rough_share: float = 0.0,
 ) -> Schoolbook:
     """Return the lessons with all that their batches need."""
     side_px = len(lessons[0].photo)
@@ -58,7 +62,7 @@ def compile_book(
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
     often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
+    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins, rough_share)
 
 
 def _skin(rgb_u8: RgbU8) -> float:
@@ -90,7 +94,9 @@ def batch_at(book: Schoolbook, place: int, *, seed: int, count: int, device: tor
     """
     rng = np.random.default_rng([seed, place, 0x1E55])
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
-    shown = [_show(book.lessons[index], rng) for index in indices]
+    shown = [
+        _show(_roughened(book.lessons[index], book.rough_share, rng), rng) for index in indices
+    ]
     real = [
         _shift([book.drawings[index]], rng)[0]
         for index in rng.integers(len(book.drawings), size=count)
@@ -122,7 +128,7 @@ def _as_photographed(twins: Lesson, book: Schoolbook, rng: np.random.Generator) 
     if rng.random() < _COLOUR_SHARE:
         other = book.lessons[int(rng.integers(len(book.lessons)))].photo
         twins = twins._replace(photo=_coloured(twins.photo, other, rng.random()))
-    return _roughened(twins, rng)
+    return _roughened(twins, _TWINS_ROUGH_SHARE, rng)
 
 
 def _coloured(photo: RgbU8, other: RgbU8, share: float) -> RgbU8:
@@ -137,10 +143,15 @@ def _coloured(photo: RgbU8, other: RgbU8, share: float) -> RgbU8:
     return mixed
 
 
-def _roughened(lesson: Lesson, rng: np.random.Generator) -> Lesson:
-    """Return a drawn photo as small sensors and the web leave photos: soft, with blocks, noisy."""
+def _roughened(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson:
+    """Return a photo as small sensors and the web leave photos: soft, with blocks, noisy.
+
+    Each of the three befalls it by a share of chance; by none, it draws no random numbers.
+    """
+    if not share:
+        return lesson
     photo, side_px = lesson.photo, len(lesson.photo)
-    is_soft, is_packed, is_noisy = rng.random(3) < _ROUGH_SHARE
+    is_soft, is_packed, is_noisy = rng.random(3) < share
     if is_soft:
         small_px = round(side_px * rng.uniform(0.35, 0.9))
         photo = resize_rgb(resize_rgb(photo, small_px, small_px), side_px, side_px)
