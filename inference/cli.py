@@ -506,7 +506,7 @@ def refine_weights(
     ] = 2.0,
     rough_share: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="Of photos shown soft, as JPEG, noisy: of each."),
+        typer.Option(min=0.0, max=1.0, help="Of photos: so many soft, as JPEG, noisy."),
     ] = 0.0,
     iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,

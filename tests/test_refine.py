@@ -194,8 +194,8 @@ def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesso
     return Lesson(photo, photo, has_face, is_hard)
 
 
-def batch(book: Schoolbook, count: int, place: int = 1) -> Batch:
-    return batch_at(book, place, seed=20240501, count=count, device=CPU)
+def batch(book: Schoolbook, count: int, place: int = 1, rough_share: float = 0.0) -> Batch:
+    return batch_at(book, place, seed=20240501, count=count, device=CPU, rough_share=rough_share)
 
 
 def test_a_batch_shifts_photo_and_drawing_alike_and_repeats(
@@ -266,6 +266,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
     one, same, other = (file.read_bytes() for file in files)
     assert one == same
     assert one != other
+
+
+def test_rough_photos_reach_the_training(dataset: Path, weights: Path, tmp_path: Path) -> None:
+    files = [tmp_path / f"{share}.safetensors" for share in (0.0, 1.0)]
+    for file, share in zip(files, (0.0, 1.0), strict=True):
+        refine(weights, dataset, file, options(iterations=1, rough_share=share))
+    plain, rough = (load_generator(file)[0].state_dict() for file in files)
+    assert any(not torch.equal(plain[name], rough[name]) for name in plain)
 
 
 def test_what_cannot_be_refined_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:
@@ -343,8 +351,7 @@ def test_photos_are_rough_by_a_share_and_lessons_stay(monkeypatch: pytest.Monkey
     fine = Lesson(rng.integers(0, 256, (64, 64, 3), np.uint8), LIGHT, has_face=True, is_hard=False)
     plain = Schoolbook([fine], np.zeros(1), np.ones(1), [LIGHT])
     shown = {
-        share: [batch(plain._replace(rough_share=share), 1, place) for place in range(1, 9)]
-        for share in (0.0, 0.3, 1.0)
+        share: [batch(plain, 1, place, share) for place in range(1, 9)] for share in (0.0, 0.3, 1.0)
     }
     changed = {
         share: sum(not torch.equal(one.photos, shown[0.0][0].photos) for one in batches)

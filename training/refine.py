@@ -168,8 +168,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             folder,
             lambda: make_lessons(own, teachers, dataset_dir / "trainA", device, options.best),
         )
-        book = compile_book(lessons, real, twins, options.rough_share)
-        mean = _learn(own, book, options, folder, device)
+        mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
         save_generator(dst, mean.cpu(), facts)
         folder.remove()
@@ -269,7 +268,12 @@ def _one_iteration(
     """Teach discriminators, and after their warm-up the generator; return the losses (5,)."""
     step = state.step = state.step + 1
     batch = batch_at(
-        book, step + WARM_UP, seed=options.seed, count=options.batch_size, device=device
+        book,
+        step + WARM_UP,
+        seed=options.seed,
+        count=options.batch_size,
+        device=device,
+        rough_share=options.rough_share,
     )
     with torch.autocast(device.type, dtype=torch.bfloat16):
         image = batch.wanted if step < 1 else state.generator(batch.photos).image

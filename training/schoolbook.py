@@ -37,7 +37,6 @@ class Schoolbook(NamedTuple):
     share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
     drawings: Sequence[RgbU8]
     twins: Sequence[Lesson] = ()
-    rough_share: float = 0.0  # of photos, for each kind of roughness
 
 
 class Batch(NamedTuple):
@@ -51,10 +50,7 @@ class Batch(NamedTuple):
 
 
 def compile_book(
-    lessons: Sequence[Lesson],
-    real: Sequence[Path],
-    twins: Sequence[Lesson],
-    rough_share: float = 0.0,
+    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
 ) -> Schoolbook:
     """Return the lessons with all that their batches need."""
     side_px = len(lessons[0].photo)
@@ -62,7 +58,7 @@ def compile_book(
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
     often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins, rough_share)
+    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
 
 
 def _skin(rgb_u8: RgbU8) -> float:
@@ -82,7 +78,15 @@ def draw_twin_lessons(count: int, seed: int, framing: Framing) -> list[Lesson]:
     return lessons
 
 
-def batch_at(book: Schoolbook, place: int, *, seed: int, count: int, device: torch.device) -> Batch:
+def batch_at(
+    book: Schoolbook,
+    place: int,
+    *,
+    seed: int,
+    count: int,
+    device: torch.device,
+    rough_share: float = 0.0,
+) -> Batch:
     """Return what the iteration at a place sees: the same at every call.
 
     Args:
@@ -91,12 +95,11 @@ def batch_at(book: Schoolbook, place: int, *, seed: int, count: int, device: tor
         seed: Of light, shadows, order and shifts.
         count: Of photos; as many twins and real drawings come with them.
         device: Where the pictures are needed.
+        rough_share: Which share of photos is soft; as many have JPEG's blocks, as many are noisy.
     """
     rng = np.random.default_rng([seed, place, 0x1E55])
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
-    shown = [
-        _show(_roughened(book.lessons[index], book.rough_share, rng), rng) for index in indices
-    ]
+    shown = [_show(_roughened(book.lessons[index], rough_share, rng), rng) for index in indices]
     real = [
         _shift([book.drawings[index]], rng)[0]
         for index in rng.integers(len(book.drawings), size=count)
