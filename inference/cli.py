@@ -496,6 +496,9 @@ def refine_weights(
     lesson_weight: Annotated[
         float, typer.Option(min=0.0, help="Of the difference to lessons, beside 1 for realism.")
     ] = 10.0,
+    around_weight: Annotated[
+        float, typer.Option(min=0.0, help="How many times as much lessons weigh around heads.")
+    ] = 1.0,
     lesson_tones: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Share of lessons' tones that counts beside lines."),
@@ -507,6 +510,12 @@ def refine_weights(
     rough_share: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Of photos: so many soft, as JPEG, noisy."),
+    ] = 0.0,
+    augment_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Of what discriminators see: so many recoloured, shifted, cut."
+        ),
     ] = 0.0,
     iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,
@@ -534,10 +543,12 @@ def refine_weights(
         best=best,
         twins=twins,
         lesson_weight=lesson_weight,
+        around_weight=around_weight,
         lesson_tones=lesson_tones,
         twin_weight=twin_weight,
         skin_weight=skin_weight,
         rough_share=rough_share,
+        augment_share=augment_share,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,

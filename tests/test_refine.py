@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from test_training_loop import TINY
+from torch import Tensor
 from typer.testing import CliRunner
 
 from anymus.cli import build_app
@@ -30,7 +31,7 @@ from training import schoolbook as schoolbook_module
 from training.checkpoint import load_generator, save_generator
 from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
 from training.networks import Generator
-from training.refine import RefineOptions, _lines, _rate, refine
+from training.refine import RefineOptions, _lines, _rate, _weights, refine
 from training.refine_state import RefineState, folder_of, keep_lessons
 from training.schoolbook import (
     Batch,
@@ -276,6 +277,45 @@ def test_rough_photos_reach_the_training(dataset: Path, weights: Path, tmp_path:
     assert any(not torch.equal(plain[name], rough[name]) for name in plain)
 
 
+def test_what_discriminators_see_is_augmented_and_nothing_else(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bytes]] = []
+
+    def record(x: Tensor, numbers: Tensor, probability: Tensor, kinds: Sequence[str]) -> Tensor:
+        assert (float(probability), len(x), len(kinds)) == (0.5, len(numbers), 3)
+        seen.append((x.requires_grad, numbers.numpy().tobytes()))
+        return torch.zeros_like(x)  # then discriminators can tell nothing apart
+
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_: [lesson(90), lesson(160)])
+    monkeypatch.setattr("training.refine.augmented", record)
+    files = [tmp_path / f"{share}.safetensors" for share in (0.0, 0.5)]
+    refine(weights, dataset, files[0], options(iterations=1))
+    assert not seen
+    refine(weights, dataset, files[1], options(iterations=1, augment_share=0.5))
+    assert [is_generators for is_generators, _ in seen[-3:]] == [False, False, True]
+    assert not any(is_generators for is_generators, _ in seen[:-3])
+    assert len({numbers for _, numbers in seen}) == len(seen)
+    before, plain, blind = (load_generator(f)[0].state_dict() for f in (weights, *files))
+    assert any(not torch.equal(plain[name], blind[name]) for name in plain)
+    assert any(not torch.equal(before[name], blind[name]) for name in plain)  # lessons still teach
+
+
+def test_around_the_head_lessons_weigh_more(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_: [lesson(90), lesson(160)])
+    weighed = _weights(100, 3.0, CPU)
+    assert (weighed[20:80, 30:70] == 1).all()
+    assert (weighed[:, [0, 5, 94, 99]] == 3).all()
+    assert (weighed == 1).float().mean() == pytest.approx(np.pi * 0.34 * 0.42, abs=0.01)
+    files = [tmp_path / f"{around}.safetensors" for around in (1.0, 3.0)]
+    for file, around in zip(files, (1.0, 3.0), strict=True):
+        refine(weights, dataset, file, options(iterations=2, around_weight=around))
+    alike, heavy = (load_generator(file)[0].state_dict() for file in files)
+    assert any(not torch.equal(alike[name], heavy[name]) for name in alike)
+
+
 def test_what_cannot_be_refined_is_refused(dataset: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.safetensors"
     with pytest.raises(ParamsError, match="one of the weights"):
@@ -297,11 +337,13 @@ def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path
     other = save(tmp_path / "other", 4, image_size_px=32, base_channels=8)
     command = ["weights", "refine", str(weights.parent), "--with", str(other.parent)]
     few = ["--dataset", str(dataset), "--iterations", "1", "--best", "3", "--json"]
+    judges = ["--around-weight", "3", "--augment-share", "0.4"]
     out = tmp_path / "refined"
-    done = CliRunner().invoke(build_app(), [*command, *few, "-o", str(out)])
+    done = CliRunner().invoke(build_app(), [*command, *few, *judges, "-o", str(out)])
     assert done.exit_code == 0, done.output
     assert [path.name for path in out.iterdir()] == ["generator_a2b.safetensors"]
-    assert load_generator(out / "generator_a2b.safetensors")[1]["parameters"]["refine"]["best"] == 3
+    how = load_generator(out / "generator_a2b.safetensors")[1]["parameters"]["refine"]
+    assert (how["best"], how["around_weight"], how["augment_share"]) == (3, 3, 0.4)
 
 
 def test_without_its_own_drawings_only_others_teach(

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,18 @@ from anymus.torchlib import deterministic, pick_device
 
 from .checkpoint import load_generator, save_generator
 from .data import find_pictures, training_data_sha256
+from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
-from .losses import adversarial_loss, discriminator_loss, skin_loss
+from .losses import (
+    HEAD_CENTRE,
+    HEAD_RADII,
+    adversarial_loss,
+    discriminator_loss,
+    skin_loss,
+)
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
 from .refine_state import (
@@ -52,6 +60,7 @@ SAVE_EVERY_S = 300.0
 _TONE_SIDE = 1 / 8  # in sides: tones are means over such squares, and lines what is left
 _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
+_CHANGES: tuple[Kind, ...] = ("colour", "translation", "cutout")
 _NAMES = ("adversarial", "lesson", "skin", "twins", "judges")
 
 
@@ -65,11 +74,15 @@ class RefineOptions:
         best: How many of a photo's drawings its lesson is the median of.
         twins: People whom the renderers draw both ways; 0: none.
         lesson_weight: Of the difference to lessons in the loss, beside 1 for each discriminator.
+        around_weight: How many times as much lessons weigh around the head, where pages have panel
+            borders, balloons and letters.
         lesson_tones: Which share of lessons' tones counts beside their lines. Where twins tell
             how dark skin and hair are, lessons need not: they know the light, not the person.
         twin_weight: Of the difference to twins.
         skin_weight: Of the order of skin, by how light cheeks are in the photo.
         rough_share: Which share of photos is shown soft, as many with JPEG's blocks, as many noisy.
+        augment_share: Which share of the pictures that discriminators see has other colours, as
+            many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         iterations: Of training, after the discriminators' warm-up.
         batch_size: Photos, twins, and real drawings beside those of twins, an iteration.
         lr: Learning rate of Adam; it falls to 0 over the second half.
@@ -82,10 +95,12 @@ class RefineOptions:
     best: int = BEST
     twins: int = 0
     lesson_weight: float = 10.0
+    around_weight: float = 1.0
     lesson_tones: float = 1.0
     twin_weight: float = 5.0
     skin_weight: float = 2.0
     rough_share: float = 0.0
+    augment_share: float = 0.0
     iterations: int = 2000
     batch_size: int = 2
     lr: float = 1e-4
@@ -275,15 +290,17 @@ def _one_iteration(
         device=device,
         rough_share=options.rough_share,
     )
+    numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
+    real, drawn, own = (partial(_changed, numbers=x, share=options.augment_share) for x in numbers)
     with torch.autocast(device.type, dtype=torch.bfloat16):
         image = batch.wanted if step < 1 else state.generator(batch.photos).image
-        judged = _judge_both(state.judges, batch.real, image.detach())
+        judged = _judge_both(state.judges, real(batch.real), drawn(image.detach()))
     update(state.judges_optimizer, judged)
     if step < 1:
         return torch.zeros(len(_NAMES))
     state.optimizer.param_groups[0]["lr"] = options.lr * _rate(step, options.iterations)
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        losses = _losses(state.judges, image, batch, options.lesson_tones)
+        losses = _losses(state.judges, image, own(image), batch, options)
     weights = (1.0, options.lesson_weight, options.skin_weight, options.twin_weight)
     update(
         state.optimizer, torch.stack([w * x for w, x in zip(weights, losses, strict=True)]).sum()
@@ -312,6 +329,13 @@ def _make_judges(generator: Generator, seed: int) -> nn.ModuleList:
     return judges.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
+def _changed(x: Tensor, numbers: Tensor, share: float) -> Tensor:
+    """Return pictures (N, 3, H, W) as discriminators see them, a share of them changed."""
+    if not share:
+        return x
+    return augmented(x, numbers.to(x.device), torch.tensor(share, device=x.device), _CHANGES)
+
+
 def _judge_both(judges: nn.ModuleList, real: Tensor, drawn: Tensor) -> Tensor:
     """Return the loss of all discriminators on real drawings and on drawn ones."""
     both, counts = torch.cat([real, drawn]), [len(real), len(drawn)]
@@ -323,17 +347,28 @@ def _judge_both(judges: nn.ModuleList, real: Tensor, drawn: Tensor) -> Tensor:
 
 
 def _losses(
-    judges: nn.ModuleList, image: Tensor, batch: Batch, lesson_tones: float
+    judges: nn.ModuleList, image: Tensor, judged_image: Tensor, batch: Batch, options: RefineOptions
 ) -> list[Tensor]:
     """Return what the generator pays: to discriminators, for lessons, for skin, for twins."""
     with frozen(judges):
-        adversarial = torch.stack([adversarial_loss(judge(image)) for judge in judges]).sum()
+        adversarial = torch.stack([adversarial_loss(judge(judged_image)) for judge in judges]).sum()
     count = len(batch.skin)
     of_photos, of_twins = image[:count], image[count:]
-    shown = [_lines(x, lesson_tones) * batch.is_taught for x in (of_photos, batch.wanted[:count])]
+    counts = batch.is_taught * _weights(image.shape[-1], options.around_weight, image.device)
+    shown = [_lines(x, options.lesson_tones) * counts for x in (of_photos, batch.wanted[:count])]
     lesson = drawing_loss(*shown)
     twin = drawing_loss(of_twins, batch.wanted[count:]) if len(of_twins) else lesson.new_zeros(())
     return [adversarial, lesson, skin_loss(of_photos, batch.skin), twin]
+
+
+def _weights(side_px: int, around: float, device: torch.device) -> Tensor:
+    """Return what pixels of lessons weigh, (H, H): 1 in the head with its hair, `around` around."""
+    middles = (torch.arange(side_px, device=device) + 0.5) / side_px
+    across, down = (
+        (middles - centre) / radius for centre, radius in zip(HEAD_CENTRE, HEAD_RADII, strict=True)
+    )
+    is_head = down.square()[:, None] + across.square() <= 1
+    return torch.where(is_head, 1.0, around)
 
 
 def _lines(x: Tensor, tones: float) -> Tensor:
