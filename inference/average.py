@@ -8,7 +8,7 @@ import numpy as np
 from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 from anymus.shipped import resolve_weights
-from training.weights_file import GENERATOR_KIND, read_arrays
+from training.weights_file import GENERATOR_KIND, joint_licence, read_arrays
 
 from .engines import require_numbers
 from .generator_file import weights_name, write_weights
@@ -65,7 +65,7 @@ def average(first: Path, second: Path, share: float, dst: Path) -> None:
     It is a good generator only if one was trained from the other, or both from a third
     (`train.start_from`; Wortsman and others 2022, arXiv:2203.05482): the mean of strangers draws
     nothing. The facts are those of the second, which was trained last, and `averaged_with` names
-    the file's hash and share of the first.
+    the file's hash and share of the first; where their licences differ it is under both.
 
     Args:
         first: A generator's weights.
@@ -99,5 +99,6 @@ def average(first: Path, second: Path, share: float, dst: Path) -> None:
         for name in two
     }
     source = {"sha256": sha256_file(first), "share": round(1 - share, 6)}
-    facts = {**two_facts, "averaged_with": source}
+    licence = joint_licence([two_facts, one_facts])
+    facts = {**two_facts, "averaged_with": source} | ({"licence": licence} if licence else {})
     write_weights(dst, mean, facts)

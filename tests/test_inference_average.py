@@ -47,6 +47,25 @@ def test_the_mean_lies_between_and_says_what_it_is(pair: tuple[Path, Path], tmp_
     assert Translator.load(dst, "cpu")(grey).shape == grey.shape
 
 
+@pytest.mark.parametrize(
+    ("licences", "both"),
+    [
+        (("MIT", "MIT"), "MIT"),
+        (("CC BY-NC-SA 4.0", "MIT"), "MIT and CC BY-NC-SA 4.0"),
+        (("CC BY-NC-SA 4.0", None), "CC BY-NC-SA 4.0"),
+        ((None, None), None),
+    ],
+)
+def test_a_mean_is_under_the_licences_of_both(
+    pair: tuple[Path, Path], tmp_path: Path, licences: tuple[str | None, ...], both: str | None
+) -> None:
+    for path, licence in zip(pair, licences, strict=True):
+        arrays, facts = read_arrays(path, kind=GENERATOR_KIND)
+        write_arrays(path, arrays, facts | {"licence": licence})
+    average(*pair, 0.5, tmp_path / NAME)
+    assert read_arrays(tmp_path / NAME, kind=GENERATOR_KIND)[1]["licence"] == both
+
+
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, float("nan")])
 def test_a_share_that_is_none_is_refused(
     pair: tuple[Path, Path], tmp_path: Path, share: float

@@ -53,6 +53,7 @@ from .refine_state import (
 )
 from .schoolbook import Batch, Schoolbook, batch_at, compile_book, draw_twin_lessons
 from .step import frozen, update
+from .weights_file import joint_licence
 
 JUDGE_LR = 2e-4
 WARM_UP = 150  # iterations in which discriminators alone learn, on the lessons' drawings
@@ -166,11 +167,12 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     device = pick_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
-    generators, card = _load(files, device)
+    generators, cards = _load(files, device)
+    card = cards[0]
     own, teachers = generators[0], generators if options.learns_from_own else generators[1:]
     _require_folder(dst)
     real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
-    facts = _facts(card, files, options)
+    facts = _facts(cards, files, options)
     folder = folder_of(dst, {**facts, "data_sha256": training_data_sha256(dataset_dir)})
     with only_run_in(folder.path), folder.kept_if_used(), deterministic(device):
         twins = (
@@ -198,8 +200,10 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     )
 
 
-def _load(files: Sequence[Path], device: torch.device) -> tuple[list[Generator], Mapping[str, Any]]:
-    """Return the generators, and what the first says of itself."""
+def _load(
+    files: Sequence[Path], device: torch.device
+) -> tuple[list[Generator], list[Mapping[str, Any]]]:
+    """Return the generators, and what each says of itself."""
     loaded = [load_generator(path) for path in files]
     _, first = loaded[0]
     generators = []
@@ -216,7 +220,7 @@ def _load(files: Sequence[Path], device: torch.device) -> tuple[list[Generator],
             )
         set_forms(generator, FORMS)
         generators.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
-    return generators, first
+    return generators, [card for _, card in loaded]
 
 
 def _lie(card: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -390,9 +394,10 @@ def _framing(weights: Path, card: Mapping[str, Any]) -> Framing:
 
 
 def _facts(
-    card: Mapping[str, Any], files: Sequence[Path], options: RefineOptions
+    cards: Sequence[Mapping[str, Any]], files: Sequence[Path], options: RefineOptions
 ) -> dict[str, Any]:
     """Return what is said of the refined generator: by whom it was taught, and whose it is."""
+    card = {**cards[0], "licence": joint_licence(cards)}
     how = {**asdict(options), "others": [sha256_file(path) for path in options.others]}
     size_px = card["architecture"]["image_size_px"]
     return {**taught_facts(card, "refine", how, size_px), "refined_from": sha256_file(files[0])}

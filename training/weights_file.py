@@ -7,7 +7,7 @@ bit anywhere is found. `training.checkpoint` keeps networks in them.
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,16 @@ def write_arrays(path: Path, arrays: Arrays, facts: Facts) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def joint_licence(parts: Iterable[Mapping[str, Any]]) -> str | None:
+    """Return the licence of what several generators made: one that all share, or all that differ.
+
+    Args:
+        parts: Their facts, the most important first; what says nothing of a licence adds none.
+    """
+    named = dict.fromkeys(str(facts["licence"]) for facts in parts if facts.get("licence"))
+    return " and ".join(named) or None
 
 
 def read_facts(path: Path) -> Facts:
