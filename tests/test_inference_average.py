@@ -52,6 +52,7 @@ def test_the_mean_lies_between_and_says_what_it_is(pair: tuple[Path, Path], tmp_
     [
         (("MIT", "MIT"), "MIT"),
         (("CC BY-NC-SA 4.0", "MIT"), "MIT and CC BY-NC-SA 4.0"),
+        (("CC BY-NC-SA 4.0", "MIT and CC BY-NC-SA 4.0"), "MIT and CC BY-NC-SA 4.0"),
         (("CC BY-NC-SA 4.0", None), "CC BY-NC-SA 4.0"),
         ((None, None), None),
     ],

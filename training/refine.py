@@ -34,13 +34,7 @@ from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
-from .losses import (
-    HEAD_CENTRE,
-    HEAD_RADII,
-    adversarial_loss,
-    discriminator_loss,
-    skin_loss,
-)
+from .losses import HEAD_CENTRE, HEAD_RADII, adversarial_loss, discriminator_loss, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
 from .refine_state import (

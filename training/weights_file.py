@@ -23,6 +23,7 @@ FORMAT = 1
 GENERATOR_KIND = "generator"
 TRAINING_KIND = "training"
 NETWORKS_KIND = "networks"
+_JOINT = " and "  # between licences
 
 Facts = dict[str, Any]
 Arrays = Mapping[str, NDArray[Any]]
@@ -73,8 +74,9 @@ def joint_licence(parts: Iterable[Mapping[str, Any]]) -> str | None:
     Args:
         parts: Their facts, the most important first; what says nothing of a licence adds none.
     """
-    named = dict.fromkeys(str(facts["licence"]) for facts in parts if facts.get("licence"))
-    return " and ".join(named) or None
+    said = [str(facts["licence"]) for facts in parts if facts.get("licence")]
+    named = dict.fromkeys(name for text in said for name in text.split(_JOINT))
+    return _JOINT.join(named) or None
 
 
 def read_facts(path: Path) -> Facts:
