@@ -511,6 +511,15 @@ def refine_weights(
         float,
         typer.Option(min=0.0, max=1.0, help="Of photos: so many soft, as JPEG, noisy."),
     ] = 0.0,
+    wall_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Of sitters: so many before other walls; paper around lessons."
+        ),
+    ] = 0.0,
+    fade_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of photos: so many faded, as old prints.")
+    ] = 0.0,
     augment_share: Annotated[
         float,
         typer.Option(
@@ -548,6 +557,8 @@ def refine_weights(
         twin_weight=twin_weight,
         skin_weight=skin_weight,
         rough_share=rough_share,
+        wall_share=wall_share,
+        fade_share=fade_share,
         augment_share=augment_share,
         iterations=iterations,
         batch_size=batch_size,

@@ -36,8 +36,11 @@ from training.refine_state import RefineState, folder_of, keep_lessons
 from training.schoolbook import (
     Batch,
     Schoolbook,
+    Shares,
     _as_photographed,
+    _before_another_wall,
     _coloured,
+    _faded,
     _roughened,
     batch_at,
     draw_twin_lessons,
@@ -190,6 +193,51 @@ def test_without_a_face_in_any_drawing_a_lesson_says_so(
     assert [lesson.has_face for lesson in made] == [False] * 3
 
 
+SITTER = np.zeros((64, 64), np.uint8)
+SITTER[20:, 16:48] = 255
+
+
+def test_sitters_who_are_cut_out_are_drawn_before_a_studio_wall_on_white_paper(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[RgbU8] = []
+
+    def draw_grey(who: object, photo: RgbU8, *_: object) -> RgbU8:
+        if who is teacher:
+            shown.append(photo)
+        return LIGHT
+
+    known = iter([SITTER, None, SITTER])
+    learner, teacher = Mirror(), Mirror()
+    monkeypatch.setattr(lessons_module, "find_sitter", lambda _: next(known))
+    monkeypatch.setattr(lessons_module, "draw", draw_grey)
+    monkeypatch.setattr(lessons_module, "make_judge", Finds)
+    made = make_lessons(learner, [teacher], dataset / "trainA", CPU, cuts_out=True)  # type: ignore[list-item, arg-type]
+    assert [one.sitter is None for one in made] == [False, True, False]
+    first, second, _ = made
+    inside = (slice(30, 60), slice(20, 44))
+    assert np.array_equal(shown[0][inside], first.photo[inside])
+    assert len(np.unique(shown[0][:18].reshape(-1, 3), axis=0)) == 1
+    assert np.array_equal(shown[len(VIEWS)], second.photo)
+    assert (first.drawing[:14] == 255).all()
+    assert np.array_equal(first.drawing[inside], LIGHT[inside])
+    assert np.array_equal(second.drawing, LIGHT)
+
+
+def test_with_sitters_cut_out_the_photo_as_it_is_tells_what_is_hard(
+    dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw_if_before_a_studio(_: object, photo: RgbU8, *__: object) -> RgbU8:
+        return LIGHT if len(np.unique(photo[0], axis=0)) == 1 else DARK
+
+    learner = Mirror()
+    monkeypatch.setattr(lessons_module, "find_sitter", lambda _: SITTER)
+    monkeypatch.setattr(lessons_module, "draw", draw_if_before_a_studio)
+    monkeypatch.setattr(lessons_module, "make_judge", Finds)
+    made = make_lessons(learner, [learner], dataset / "trainA", CPU, cuts_out=True)  # type: ignore[list-item, arg-type]
+    assert all(one.has_face and one.is_hard for one in made)
+
+
 def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesson:
     photo = np.full((64, 64, 3), level, np.uint8)
     photo[:, 20:24] = 255 - level
@@ -197,7 +245,8 @@ def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesso
 
 
 def batch(book: Schoolbook, count: int, place: int = 1, rough_share: float = 0.0) -> Batch:
-    return batch_at(book, place, seed=20240501, count=count, device=CPU, rough_share=rough_share)
+    shares = Shares(rough=rough_share)
+    return batch_at(book, place, seed=20240501, count=count, device=CPU, shares=shares)
 
 
 def test_a_batch_shifts_photo_and_drawing_alike_and_repeats(
@@ -291,7 +340,7 @@ def test_what_discriminators_see_is_augmented_and_nothing_else(
         seen.append((x.requires_grad, numbers.numpy().tobytes()))
         return torch.zeros_like(x)  # then discriminators can tell nothing apart
 
-    monkeypatch.setattr("training.refine.make_lessons", lambda *_: [lesson(90), lesson(160)])
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
     monkeypatch.setattr("training.refine.augmented", record)
     files = [tmp_path / f"{share}.safetensors" for share in (0.0, 0.5)]
     refine(weights, dataset, files[0], options(iterations=1))
@@ -308,7 +357,7 @@ def test_what_discriminators_see_is_augmented_and_nothing_else(
 def test_around_the_head_lessons_weigh_more(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("training.refine.make_lessons", lambda *_: [lesson(90), lesson(160)])
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
     weighed = _weights(100, 3.0, CPU)
     assert (weighed[20:80, 30:70] == 1).all()
     assert (weighed[:, [0, 5, 94, 99]] == 3).all()
@@ -355,7 +404,9 @@ def test_without_its_own_drawings_only_others_teach(
 ) -> None:
     asked: list[list[int]] = []
 
-    def make(learner: Generator, teachers: Sequence[Generator], *_: object) -> list[Lesson]:
+    def make(
+        learner: Generator, teachers: Sequence[Generator], *_: object, **__: object
+    ) -> list[Lesson]:
         asked.append([learner.arguments["image_size_px"]])
         asked.append([one.arguments["image_size_px"] for one in teachers])
         return [lesson(90), lesson(160)]
@@ -408,6 +459,57 @@ def test_photos_are_rough_by_a_share_and_lessons_stay(monkeypatch: pytest.Monkey
     assert changed[1.0] == 8
     wanted = shown[0.0][0].wanted
     assert all(torch.equal(one.wanted, wanted) for batches in shown.values() for one in batches)
+
+
+def test_a_sitter_stands_before_the_corner_of_another_photo_by_a_share() -> None:
+    known = lesson(90)._replace(sitter=SITTER)
+    book = Schoolbook([known, lesson(160)], np.zeros(2), np.ones(2) / 2, [LIGHT])
+    rng = np.random.default_rng(9)
+    shown = [_before_another_wall(known, book, 0.5, rng) for _ in range(40)]
+    moved = [one for one in shown if one is not known]
+    assert 10 < len(moved) < 30
+    for one in moved:
+        assert np.array_equal(one.photo[SITTER > 0], known.photo[SITTER > 0])
+        assert one.drawing is known.drawing
+        assert not np.array_equal(one.photo, known.photo)
+    assert len({one.photo[0, 0].tobytes() for one in moved}) == len(moved)
+    state = rng.bit_generator.state
+    assert _before_another_wall(book.lessons[1], book, 1.0, rng) is book.lessons[1]
+    assert _before_another_wall(known, book, 0.0, rng) is known
+    assert rng.bit_generator.state == state
+
+
+def test_a_faded_photo_has_less_contrast_and_its_drawing_has_not() -> None:
+    rng = np.random.default_rng(10)
+    fine = lesson(20)
+    shown = [_faded(fine, 0.5, rng) for _ in range(40)]
+    faded = [one for one in shown if one is not fine]
+    assert 10 < len(faded) < 30
+    contrasts = [np.ptp(one.photo) / np.ptp(fine.photo) for one in faded]
+    assert 0.3 < min(contrasts) < 0.6 < max(contrasts) <= 1
+    assert np.ptp([one.photo.mean() for one in faded]) > 50
+    assert all(one.drawing is fine.drawing for one in faded)
+    assert _faded(fine, 0.0, rng) is fine
+
+
+def test_walls_and_fading_reach_the_training(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def lessons_of_one(*_: object, cuts_out: bool) -> list[Lesson]:
+        asked.append(cuts_out)
+        return [lesson(90)._replace(sitter=SITTER), lesson(160)._replace(sitter=SITTER)]
+
+    monkeypatch.setattr("training.refine.make_lessons", lessons_of_one)
+    made = []
+    for index, changes in enumerate(({}, {"wall_share": 1.0}, {"fade_share": 1.0})):
+        file = tmp_path / f"{index}.safetensors"
+        refine(weights, dataset, file, options(iterations=1, **changes))
+        made.append(load_generator(file)[0].state_dict())
+    assert asked == [False, True, False]
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert any(not torch.equal(made[one][name], made[other][name]) for name in made[0])
 
 
 def test_a_drawn_photo_takes_colours_of_a_real_one_by_a_share() -> None:
@@ -519,7 +621,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bytes(
         with pytest.raises(InterruptedRunError, match=rf"SIGTERM at step {cut_at} of 3"):
             refine(weights, dataset, out, options())
     assert [path.name[:7] for path in out.parent.iterdir()] == ["refine-"]
-    drawn_again = lambda *_: pytest.fail("lessons were kept")  # noqa: E731
+    drawn_again = lambda *_, **__: pytest.fail("lessons were kept")  # noqa: E731
     monkeypatch.setattr(refine_module, "make_lessons", drawn_again)
     assert refine(weights, dataset, out, options()).file.read_bytes() == whole.read_bytes()
     assert [path.name for path in out.parent.iterdir()] == ["g.safetensors"]
@@ -529,12 +631,14 @@ def test_what_was_kept_and_is_damaged_is_made_again(
     dataset: Path, weights: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     one = Lesson(LIGHT, DARK, has_face=True, is_hard=False)
+    other = one._replace(sitter=SITTER)
     folder = folder_of(tmp_path / "g.safetensors", {"seed": 1})
     assert folder_of(tmp_path / "g.safetensors", {"seed": 2}) != folder
-    assert keep_lessons(folder, lambda: [one]) == [one]
-    (kept,) = keep_lessons(folder, list)
+    assert keep_lessons(folder, lambda: [one, other])[0] is one
+    kept, kept_other = keep_lessons(folder, list)
     assert np.array_equal(kept.drawing, DARK)
-    assert (kept.has_face, kept.is_hard) == (True, False)
+    assert (kept.has_face, kept.is_hard, kept.sitter) == (True, False, None)
+    assert np.array_equal(kept_other.sitter, SITTER)  # type: ignore[arg-type]
     data = bytearray(folder.lessons_path.read_bytes())
     data[-1] ^= 1
     folder.lessons_path.write_bytes(data)

@@ -26,6 +26,7 @@ from .content import LOOK_PX, NEAR, Eyes, eye_drift, read_eyes
 from .data import find_pictures, to_signed, to_square, with_gamma
 from .networks import Generator
 from .samples import to_rgb
+from .sitters import MaskU8, before, find_sitter, with_margin
 
 BEST = 5  # drawings of each photo that its lesson is made of
 DETECTOR = "drawn_faces"
@@ -36,6 +37,7 @@ _WORST_DRIFT = 0.3
 _DRIFT_WEIGHT = 2.0
 _NO_FACE = -1.0
 _MIN_SCORE = -0.5  # 0 is where a face counts as found
+_STUDIO, _PAPER = (np.array(rgb, np.uint8) for rgb in ((110, 135, 155), (255, 255, 255)))
 
 
 class View(NamedTuple):
@@ -71,6 +73,8 @@ class Lesson(NamedTuple):
     """Whether the drawing has one; else nothing should be learned from it."""
     is_hard: bool
     """Whether what the learner draws of the photo as it is lacks a face or eyes in their place."""
+    sitter: MaskU8 | None = None
+    """(H, W): who is in the photo (`find_sitter`); None: not known."""
 
 
 def make_lessons(
@@ -79,11 +83,14 @@ def make_lessons(
     folder: Path,
     device: torch.device,
     best: int = BEST,
+    *,
+    cuts_out: bool = False,
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
     Its drawing is the median of the best ones, or the best one alone where that has a face and the
-    median has none.
+    median has none. Sitters who are cut out are drawn before the wall of a studio, and their lesson
+    is white paper around them.
 
     Args:
         learner: Whoever will learn, on the device, in eval mode. What it draws of a photo as it is
@@ -94,6 +101,7 @@ def make_lessons(
             manifest the detector's score alone decides.
         device: Where they run.
         best: How many of the drawings each lesson is the median of.
+        cuts_out: Whether sitters are cut out, where it is clear who they are.
 
     Raises:
         DatasetError: There are no photos, or the manifest is damaged.
@@ -103,17 +111,21 @@ def make_lessons(
     detector, as_it_is = make_judge(), VIEWS["as it is"]
     lessons = []
     for photo, eyes in _photos(folder, learner):
-        drawings = [draw(teacher, photo, v, device) for teacher in teachers for v in VIEWS.values()]
+        sitter = find_sitter(photo) if cuts_out else None
+        shown = photo if sitter is None else before(photo, sitter, _STUDIO)
+        drawings = [draw(teacher, shown, v, device) for teacher in teachers for v in VIEWS.values()]
         verdicts = [judge(detector, drawing, eyes) for drawing in drawings]
         order = np.argsort([-verdict.score for verdict in verdicts], kind="stable")
         drawing = agree([drawings[index] for index in order[:best]])
         has_face = judge(detector, drawing, eyes).has_face
         if not has_face and verdicts[order[0]].has_face:
             drawing, has_face = drawings[order[0]], True
+        if sitter is not None:
+            drawing = before(drawing, with_margin(sitter), _PAPER)
         own = verdicts[0]
-        if learner is not teachers[0]:
+        if learner is not teachers[0] or sitter is not None:
             own = judge(detector, draw(learner, photo, as_it_is, device), eyes)
-        lessons.append(Lesson(photo, drawing, has_face, not own.has_eyes_in_place))
+        lessons.append(Lesson(photo, drawing, has_face, not own.has_eyes_in_place, sitter))
     return lessons
 
 

@@ -45,7 +45,7 @@ from .refine_state import (
     load_state,
     save_state,
 )
-from .schoolbook import Batch, Schoolbook, batch_at, compile_book, draw_twin_lessons
+from .schoolbook import Batch, Schoolbook, Shares, batch_at, compile_book, draw_twin_lessons
 from .step import frozen, update
 from .weights_file import joint_licence
 
@@ -76,6 +76,10 @@ class RefineOptions:
         twin_weight: Of the difference to twins.
         skin_weight: Of the order of skin, by how light cheeks are in the photo.
         rough_share: Which share of photos is shown soft, as many with JPEG's blocks, as many noisy.
+        wall_share: Which share of sitters stands before a wall of another photo, where it is clear
+            who sits there (`sitters`); above 0 their lessons are drawn before the wall of a studio
+            and are white around them.
+        fade_share: Which share of photos has less contrast, as old prints have.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         iterations: Of training, after the discriminators' warm-up.
@@ -95,6 +99,8 @@ class RefineOptions:
     twin_weight: float = 5.0
     skin_weight: float = 2.0
     rough_share: float = 0.0
+    wall_share: float = 0.0
+    fade_share: float = 0.0
     augment_share: float = 0.0
     iterations: int = 2000
     batch_size: int = 2
@@ -177,7 +183,14 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         before = count_in_place(own, dataset_dir / "testA", device)
         lessons = keep_lessons(
             folder,
-            lambda: make_lessons(own, teachers, dataset_dir / "trainA", device, options.best),
+            lambda: make_lessons(
+                own,
+                teachers,
+                dataset_dir / "trainA",
+                device,
+                options.best,
+                cuts_out=options.wall_share > 0,
+            ),
         )
         mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
@@ -286,7 +299,7 @@ def _one_iteration(
         seed=options.seed,
         count=options.batch_size,
         device=device,
-        rough_share=options.rough_share,
+        shares=Shares(options.rough_share, options.wall_share, options.fade_share),
     )
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
     real, drawn, own = (partial(_changed, numbers=x, share=options.augment_share) for x in numbers)

@@ -23,6 +23,7 @@ from anymus.progress import log
 from .checkpoint import adam_tensors, load_adam
 from .lessons import Lesson
 from .networks import Generator
+from .sitters import MaskU8
 from .weights_file import read_arrays, write_arrays
 
 STATE_KIND, LESSONS_KIND = "refinement", "lessons"
@@ -86,15 +87,18 @@ def keep_lessons(folder: RefineFolder, make: Callable[[], list[Lesson]]) -> list
     if folder.lessons_path.exists():
         try:
             arrays, facts = read_arrays(folder.lessons_path, kind=LESSONS_KIND)
-            pictures = zip(arrays["photos"], arrays["drawings"], strict=True)
-            flags = zip(facts["has_face"], facts["is_hard"], strict=True)
-            return [Lesson(*two, *own) for two, own in zip(pictures, flags, strict=True)]
+            columns = (
+                arrays["photos"], arrays["drawings"], facts["has_face"], facts["is_hard"],
+                [mask if mask.any() else None for mask in arrays["sitters"]],
+            )  # fmt: skip
+            return [Lesson(*row) for row in zip(*columns, strict=True)]
         except CheckpointError as error:
             log.warning("%s; drawing them again", error)
     lessons = make()
     arrays = {
         "photos": np.stack([lesson.photo for lesson in lessons]),
         "drawings": np.stack([lesson.drawing for lesson in lessons]),
+        "sitters": np.stack([_mask(lesson) for lesson in lessons]),
     }
     facts = {
         "kind": LESSONS_KIND,
@@ -103,6 +107,11 @@ def keep_lessons(folder: RefineFolder, make: Callable[[], list[Lesson]]) -> list
     }
     write_arrays(folder.lessons_path, arrays, facts)
     return lessons
+
+
+def _mask(lesson: Lesson) -> MaskU8:
+    """Return who is in the photo, (H, W); 0 everywhere where that is not known."""
+    return np.zeros(lesson.photo.shape[:2], np.uint8) if lesson.sitter is None else lesson.sitter
 
 
 def save_state(folder: RefineFolder, state: RefineState) -> None:

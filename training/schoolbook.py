@@ -17,9 +17,17 @@ from anymus.framing import Framing, crop_transform, cut
 from anymus.images import RgbU8, decode_rgb, encode_jpeg, read_rgb, resize_rgb
 from anymus.progress import track
 
-from .data import Augmentation, photograph_otherwise, shadowed, to_signed, to_square
+from .data import (
+    Augmentation,
+    light_otherwise,
+    photograph_otherwise,
+    shadowed,
+    to_signed,
+    to_square,
+)
 from .distil import GAMMA_JITTER, GREY_SHARE
 from .lessons import Lesson
+from .sitters import before
 from .skin import matched_levels, skin_level
 
 SHADOW_STOPS = 4.0
@@ -27,6 +35,10 @@ HARD_WEIGHT = 3.0  # how often a photo is shown whose drawing lacks a face or ey
 MOST_SHIFT = 1 / 32  # in sides
 _TWINS_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
 _COLOUR_SHARE = 0.5  # of twins' photos that take colours of a real one
+_WALL_SIDES = (0.15, 0.4)  # of the corner that is enlarged to a wall, in sides of its photo
+_WALL_STOPS = 1.2  # of its light
+_WALL_HUE_SHARE = 0.5  # of walls with their colours exchanged
+_LEAST_CONTRAST = 0.35  # of faded photos
 
 
 class Schoolbook(NamedTuple):
@@ -37,6 +49,20 @@ class Schoolbook(NamedTuple):
     share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
     drawings: Sequence[RgbU8]
     twins: Sequence[Lesson] = ()
+
+
+class Shares(NamedTuple):
+    """How many photos are changed before they are shown, each a share in [0, 1]."""
+
+    rough: float = 0.0
+    """Of photos that are soft; as many have JPEG's blocks, as many are noisy."""
+    walls: float = 0.0
+    """Of sitters who are cut out, that stand before a wall of another photo."""
+    faded: float = 0.0
+    """Of photos with less contrast, as old prints have."""
+
+
+AS_THEY_ARE = Shares()
 
 
 class Batch(NamedTuple):
@@ -85,7 +111,7 @@ def batch_at(
     seed: int,
     count: int,
     device: torch.device,
-    rough_share: float = 0.0,
+    shares: Shares = AS_THEY_ARE,
 ) -> Batch:
     """Return what the iteration at a place sees: the same at every call.
 
@@ -95,11 +121,15 @@ def batch_at(
         seed: Of light, shadows, order and shifts.
         count: Of photos; as many twins and real drawings come with them.
         device: Where the pictures are needed.
-        rough_share: Which share of photos is soft; as many have JPEG's blocks, as many are noisy.
+        shares: Of photos that are changed.
     """
     rng = np.random.default_rng([seed, place, 0x1E55])
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
-    shown = [_show(_roughened(book.lessons[index], rough_share, rng), rng) for index in indices]
+    shown = []
+    for lesson in (book.lessons[index] for index in indices):
+        elsewhere = _before_another_wall(lesson, book, shares.walls, rng)
+        faded = _faded(elsewhere, shares.faded, rng)
+        shown.append(_show(_roughened(faded, shares.rough, rng), rng))
     real = [
         _shift([book.drawings[index]], rng)[0]
         for index in rng.integers(len(book.drawings), size=count)
@@ -144,6 +174,34 @@ def _coloured(photo: RgbU8, other: RgbU8, share: float) -> RgbU8:
     wanted = (own - own.mean(axis=(0, 1))) / spread * theirs.std(axis=0) + theirs.mean(axis=0)
     mixed: RgbU8 = (own + share * (wanted - own)).round().clip(0, 255).astype(np.uint8)
     return mixed
+
+
+def _before_another_wall(
+    lesson: Lesson, book: Schoolbook, share: float, rng: np.random.Generator
+) -> Lesson:
+    """Return a photo whose sitter, if known, stands by that chance before another photo's wall.
+
+    The wall is an upper corner of that photo, enlarged, so as far out of focus as walls are, in
+    other light and, for half of them, with red, green and blue exchanged.
+    """
+    if not share or lesson.sitter is None or rng.random() >= share:
+        return lesson
+    other, side_px = book.lessons[int(rng.integers(len(book.lessons)))].photo, len(lesson.photo)
+    corner_px = round(side_px * rng.uniform(*_WALL_SIDES))
+    corner = (other if rng.random() < 0.5 else other[:, ::-1])[:corner_px, :corner_px]
+    wall = light_otherwise(resize_rgb(corner, side_px, side_px), _WALL_STOPS, rng)
+    if rng.random() < _WALL_HUE_SHARE:
+        wall = wall[..., rng.permutation(3)]
+    return lesson._replace(photo=before(lesson.photo, lesson.sitter, wall))
+
+
+def _faded(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson:
+    """Return a photo that by that chance has lost contrast, as a print that paled or darkened."""
+    if not share or rng.random() >= share:
+        return lesson
+    contrast = rng.uniform(_LEAST_CONTRAST, 1.0)
+    faded = lesson.photo * contrast + 255 * rng.uniform(0.0, 1.0 - contrast)
+    return lesson._replace(photo=faded.round().astype(np.uint8))
 
 
 def _roughened(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson:
