@@ -55,14 +55,18 @@ def find_sitter(photo: RgbU8) -> MaskU8 | None:
     wall = _even_wall(small)
     cuts = [_cut(small, _guess(head, wall)) for head in _HEADS]
     sitter = np.sum(cuts, axis=0) > len(cuts) / 2
-    unseen = _cut(small, _guess(_HEADS[0], None))
     is_clear = (
         min(_alike(cut, sitter) for cut in cuts) > _LEAST_ALIKE
         and (wall & sitter).sum() <= _MOST_WALL * wall.sum()
         and _AREA[0] < sitter.mean() < _AREA[1]
-        and (wall[_BORDER].mean() > _LEAST_PLAIN or _alike(unseen, sitter) > _LEAST_ALIKE)
+        and (wall[_BORDER].mean() > _LEAST_PLAIN or _is_found_unseen(small, sitter))
     )
     return _enlarged(sitter, len(photo)) if is_clear else None
+
+
+def _is_found_unseen(small: RgbU8, sitter: MaskBool) -> bool:
+    """Return whether a cut that knows of no even wall gives the same sitter."""
+    return _alike(_cut(small, _guess(_HEADS[0], None)), sitter) > _LEAST_ALIKE
 
 
 def before(picture: RgbU8, sitter: MaskU8, wall: RgbU8) -> RgbU8:
