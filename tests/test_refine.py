@@ -30,8 +30,9 @@ from training import refine as refine_module
 from training import schoolbook as schoolbook_module
 from training.checkpoint import load_generator, save_generator
 from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
+from training.losses import find_head
 from training.networks import Generator
-from training.refine import RefineOptions, _lines, _rate, _weights, refine
+from training.refine import RefineOptions, _lines, _rate, refine
 from training.refine_state import RefineState, folder_of, keep_lessons
 from training.schoolbook import (
     Batch,
@@ -358,10 +359,10 @@ def test_around_the_head_lessons_weigh_more(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
-    weighed = _weights(100, 3.0, CPU)
-    assert (weighed[20:80, 30:70] == 1).all()
-    assert (weighed[:, [0, 5, 94, 99]] == 3).all()
-    assert (weighed == 1).float().mean() == pytest.approx(np.pi * 0.34 * 0.42, abs=0.01)
+    is_head = find_head(100, CPU)
+    assert is_head[20:80, 30:70].all()
+    assert not is_head[:, [0, 5, 94, 99]].any()
+    assert is_head.float().mean() == pytest.approx(np.pi * 0.34 * 0.42, abs=0.01)
     files = [tmp_path / f"{around}.safetensors" for around in (1.0, 3.0)]
     for file, around in zip(files, (1.0, 3.0), strict=True):
         refine(weights, dataset, file, options(iterations=2, around_weight=around))

@@ -59,7 +59,7 @@ def save_checkpoint(path: Path, state: TrainingState, facts: Mapping[str, Any]) 
         OSError: it cannot be written (a full disk); an older file at `path` is untouched.
     """
     own = {name: getattr(state, name) for name in _FIGURES}
-    _write(path, dict(_tensors_of(state)), {**facts, **own, "kind": TRAINING_KIND})
+    write_tensors(path, dict(_tensors_of(state)), {**facts, **own, "kind": TRAINING_KIND})
 
 
 def find_not_finite(state: TrainingState) -> str | None:
@@ -76,7 +76,7 @@ def load_checkpoint(path: Path, state: TrainingState) -> Facts:
     Raises:
         CheckpointError: missing, damaged, of another kind, or of other networks.
     """
-    tensors, facts = _read(path, kind=TRAINING_KIND)
+    tensors, facts = read_tensors(path, kind=TRAINING_KIND)
     missing = [name for name in _FIGURES if name not in facts]
     if missing:
         raise CheckpointError(f"{path}: written by another version of Anymus: no {missing[0]}")
@@ -104,7 +104,7 @@ def save_generator(path: Path, generator: Generator, card: Mapping[str, Any]) ->
         OSError: it cannot be written.
     """
     facts = {**card, "kind": GENERATOR_KIND, "architecture": generator.arguments}
-    _write(path, generator.state_dict(), facts)
+    write_tensors(path, generator.state_dict(), facts)
 
 
 def save_networks(path: Path, networks: Networks, facts: Mapping[str, Any]) -> None:
@@ -118,7 +118,7 @@ def save_networks(path: Path, networks: Networks, facts: Mapping[str, Any]) -> N
         "discriminators": networks.discriminator_arguments,
     }
     tensors = {f"networks.{name}": tensor for name, tensor in networks.state_dict().items()}
-    _write(path, tensors, {**facts, "kind": NETWORKS_KIND, "architecture": shapes})
+    write_tensors(path, tensors, {**facts, "kind": NETWORKS_KIND, "architecture": shapes})
 
 
 def load_generator(path: Path) -> tuple[Generator, Facts]:
@@ -127,7 +127,7 @@ def load_generator(path: Path) -> tuple[Generator, Facts]:
     Raises:
         CheckpointError: missing, damaged, of another kind or from another program.
     """
-    tensors, facts = _read(path, kind=GENERATOR_KIND)
+    tensors, facts = read_tensors(path, kind=GENERATOR_KIND)
     try:
         with torch.device("meta"):
             generator = Generator(**facts["architecture"])
@@ -162,12 +162,22 @@ def load_adam(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -
     optimizer.load_state_dict({"state": values, "param_groups": groups})
 
 
-def _write(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Facts) -> None:
+    """Write tensors and facts, atomically; see `write_arrays`.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
     write_arrays(path, arrays, facts)
 
 
-def _read(path: Path, *, kind: str) -> tuple[dict[str, Tensor], Facts]:
+def read_tensors(path: Path, *, kind: str) -> tuple[dict[str, Tensor], Facts]:
+    """Return tensors of their own memory, on the CPU, and the facts; see `read_arrays`.
+
+    Raises:
+        CheckpointError: missing, damaged or of another kind.
+    """
     arrays, facts = read_arrays(path, kind=kind)
     return {name: torch.from_numpy(array).clone() for name, array in arrays.items()}, facts
 

@@ -11,7 +11,7 @@ from .networks import Judged
 from .skin import skin_level
 
 TONE_CELLS = 16  # a side: an eye fills about one of them in a crop of the common framing
-HEAD_CENTRE, HEAD_RADII = (0.5, 0.47), (0.34, 0.42)
+_HEAD_CENTRE, _HEAD_RADII = (0.5, 0.47), (0.34, 0.42)
 """x and y of heads with their hair, in shares of a side."""
 
 
@@ -80,18 +80,19 @@ def _cell_brightness(x: Tensor) -> Tensor:
     red, green, blue = widened(x).unbind(dim=1)
     brightness = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     cells = F.adaptive_avg_pool2d(brightness, TONE_CELLS).flatten(1)
-    is_head = _is_head(x.device)
+    is_head = find_head(TONE_CELLS, x.device).flatten().float()
     means = (cells * is_head).sum(dim=1, keepdim=True) / is_head.sum()
     return (cells - means) * is_head
 
 
-def _is_head(device: torch.device) -> Tensor:
-    """Return (cells,): 1 where the middle of a cell, row by row, lies in the head, else 0."""
-    middles = (torch.arange(TONE_CELLS, device=device) + 0.5) / TONE_CELLS
+def find_head(side: int, device: torch.device) -> Tensor:
+    """Return which of side x side cells have their middle in the head with its hair, bool."""
+    middles = (torch.arange(side, device=device) + 0.5) / side
     x, y = (
-        (middles - centre) / radius for centre, radius in zip(HEAD_CENTRE, HEAD_RADII, strict=True)
+        (middles - centre) / radius
+        for centre, radius in zip(_HEAD_CENTRE, _HEAD_RADII, strict=True)
     )
-    return (y.square()[:, None] + x.square() <= 1).flatten().float()
+    return y.square()[:, None] + x.square() <= 1
 
 
 def skin_loss(translation: Tensor, levels: Tensor) -> Tensor:

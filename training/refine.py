@@ -34,7 +34,7 @@ from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
-from .losses import HEAD_CENTRE, HEAD_RADII, adversarial_loss, discriminator_loss, skin_loss
+from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
 from .refine_state import (
@@ -365,21 +365,12 @@ def _losses(
         adversarial = torch.stack([adversarial_loss(judge(judged_image)) for judge in judges]).sum()
     count = len(batch.skin)
     of_photos, of_twins = image[:count], image[count:]
-    counts = batch.is_taught * _weights(image.shape[-1], options.around_weight, image.device)
+    is_head = find_head(image.shape[-1], image.device)
+    counts = batch.is_taught * torch.where(is_head, 1.0, options.around_weight)
     shown = [_lines(x, options.lesson_tones) * counts for x in (of_photos, batch.wanted[:count])]
     lesson = drawing_loss(*shown)
     twin = drawing_loss(of_twins, batch.wanted[count:]) if len(of_twins) else lesson.new_zeros(())
     return [adversarial, lesson, skin_loss(of_photos, batch.skin), twin]
-
-
-def _weights(side_px: int, around: float, device: torch.device) -> Tensor:
-    """Return what pixels of lessons weigh, (H, H): 1 in the head with its hair, `around` around."""
-    middles = (torch.arange(side_px, device=device) + 0.5) / side_px
-    across, down = (
-        (middles - centre) / radius for centre, radius in zip(HEAD_CENTRE, HEAD_RADII, strict=True)
-    )
-    is_head = down.square()[:, None] + across.square() <= 1
-    return torch.where(is_head, 1.0, around)
 
 
 def _lines(x: Tensor, tones: float) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from anymus.errors import CheckpointError
 from anymus.progress import log
 
-from .checkpoint import adam_tensors, load_adam
+from .checkpoint import adam_tensors, load_adam, read_tensors, write_tensors
 from .lessons import Lesson
 from .networks import Generator
 from .sitters import MaskU8
@@ -120,8 +120,8 @@ def save_state(folder: RefineFolder, state: RefineState) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    arrays = {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in _tensors(state)}
-    write_arrays(folder.state_path, arrays, {"kind": STATE_KIND, "step": state.step})
+    facts = {"kind": STATE_KIND, "step": state.step}
+    write_tensors(folder.state_path, dict(_tensors(state)), facts)
 
 
 def load_state(folder: RefineFolder, state: RefineState) -> None:
@@ -129,11 +129,10 @@ def load_state(folder: RefineFolder, state: RefineState) -> None:
     if not folder.state_path.exists():
         return
     try:
-        arrays, facts = read_arrays(folder.state_path, kind=STATE_KIND)
+        tensors, facts = read_tensors(folder.state_path, kind=STATE_KIND)
     except CheckpointError as error:
         log.warning("%s; beginning again", error)
         return
-    tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
     with torch.no_grad():
         for name, tensor in _network_tensors(state):
             tensor.copy_(tensors[name])

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from .metrics import Estimate, Gain
 from .pair import Domain
 
-DIGITS = 4
-"""Significant digits of every figure: another number of threads changes the sixth."""
+DIGITS = 3
+"""Significant digits of every figure: another number of threads changes the fifth."""
 PICTURES = {"a": "photos", "b": "manga faces"}
 TITLES = {"a2b": "Photo to manga", "b2a": "Manga to photo"}
 LABELS = {
