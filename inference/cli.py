@@ -475,6 +475,27 @@ def distil_weights(
     print_report(distil(source, dataset, output / weights_name(direction), options), is_json)
 
 
+@weights_app.command("sitters")
+def show_sitters(
+    *,
+    dataset: Annotated[Path, typer.Option(help="Folder with trainA and its manifest.")] = Path(
+        "data/processed"
+    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Folder for the sheets and sitters.csv.")
+    ],
+    is_json: JsonOption = False,
+) -> None:
+    """Show photos whose sitter `refine --wall-share` cannot cut out surely, for you to choose.
+
+    Each row of a sheet is a photo with its number and five cuts. Write the number of the right one
+    into the column `cut` of sitters.csv, 0 where none is, and give the table to `refine --sitters`.
+    """
+    from training.sitter_choices import write_sheets
+
+    print_report(write_sheets(dataset, output), is_json)
+
+
 @weights_app.command("refine")
 def refine_weights(
     *,
@@ -517,6 +538,10 @@ def refine_weights(
             min=0.0, max=1.0, help="Of sitters: so many before other walls; paper around lessons."
         ),
     ] = 0.0,
+    sitters: Annotated[
+        Path | None,
+        typer.Option(help="Table of cuts that a person chose, see `anymus weights sitters`."),
+    ] = None,
     fade_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Of photos: so many faded, as old prints.")
     ] = 0.0,
@@ -558,6 +583,7 @@ def refine_weights(
         skin_weight=skin_weight,
         rough_share=rough_share,
         wall_share=wall_share,
+        sitters=sitters,
         fade_share=fade_share,
         augment_share=augment_share,
         iterations=iterations,

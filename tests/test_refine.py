@@ -42,6 +42,7 @@ from training.schoolbook import (
     _before_another_wall,
     _coloured,
     _faded,
+    _grain,
     _roughened,
     batch_at,
     draw_twin_lessons,
@@ -210,10 +211,10 @@ def test_sitters_who_are_cut_out_are_drawn_before_a_studio_wall_on_white_paper(
 
     known = iter([SITTER, None, SITTER])
     learner, teacher = Mirror(), Mirror()
-    monkeypatch.setattr(lessons_module, "find_sitter", lambda _: next(known))
+    monkeypatch.setattr(lessons_module, "find_sitter", lambda *_: next(known))
     monkeypatch.setattr(lessons_module, "draw", draw_grey)
     monkeypatch.setattr(lessons_module, "make_judge", Finds)
-    made = make_lessons(learner, [teacher], dataset / "trainA", CPU, cuts_out=True)  # type: ignore[list-item, arg-type]
+    made = make_lessons(learner, [teacher], dataset / "trainA", CPU, cuts={})  # type: ignore[list-item, arg-type]
     assert [one.sitter is None for one in made] == [False, True, False]
     first, second, _ = made
     inside = (slice(30, 60), slice(20, 44))
@@ -232,10 +233,10 @@ def test_with_sitters_cut_out_the_photo_as_it_is_tells_what_is_hard(
         return LIGHT if len(np.unique(photo[0], axis=0)) == 1 else DARK
 
     learner = Mirror()
-    monkeypatch.setattr(lessons_module, "find_sitter", lambda _: SITTER)
+    monkeypatch.setattr(lessons_module, "find_sitter", lambda *_: SITTER)
     monkeypatch.setattr(lessons_module, "draw", draw_if_before_a_studio)
     monkeypatch.setattr(lessons_module, "make_judge", Finds)
-    made = make_lessons(learner, [learner], dataset / "trainA", CPU, cuts_out=True)  # type: ignore[list-item, arg-type]
+    made = make_lessons(learner, [learner], dataset / "trainA", CPU, cuts={})  # type: ignore[list-item, arg-type]
     assert all(one.has_face and one.is_hard for one in made)
 
 
@@ -443,6 +444,19 @@ def test_a_drawn_photo_is_roughened_and_its_drawing_is_not() -> None:
     assert all(one.photo.dtype == np.uint8 for one in rough)
 
 
+def test_grain_is_fine_or_coarse_grey_or_coloured() -> None:
+    rng = np.random.default_rng(11)
+    grains = [_grain(64, rng) for _ in range(40)]
+    assert {one.shape for one in grains} == {(64, 64, 1), (64, 64, 3)}
+    strengths = np.array([one.std() for one in grains])
+    assert strengths.min() < 2
+    assert 12 < strengths.max() < 21
+    assert abs(np.mean([one.mean() for one in grains])) < 0.2
+    alike = [np.corrcoef(one[:, 1:].ravel(), one[:, :-1].ravel())[0, 1] for one in grains]
+    assert min(alike) < 0.3
+    assert max(alike) > 0.6
+
+
 def test_photos_are_rough_by_a_share_and_lessons_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schoolbook_module, "_show", lambda one, *_: (one.photo, one.drawing))
     rng = np.random.default_rng(8)
@@ -496,10 +510,10 @@ def test_a_faded_photo_has_less_contrast_and_its_drawing_has_not() -> None:
 def test_walls_and_fading_reach_the_training(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[bool] = []
+    asked: list[Mapping[str, int] | None] = []
 
-    def lessons_of_one(*_: object, cuts_out: bool) -> list[Lesson]:
-        asked.append(cuts_out)
+    def lessons_of_one(*_: object, cuts: Mapping[str, int] | None) -> list[Lesson]:
+        asked.append(cuts)
         return [lesson(90)._replace(sitter=SITTER), lesson(160)._replace(sitter=SITTER)]
 
     monkeypatch.setattr("training.refine.make_lessons", lessons_of_one)
@@ -508,7 +522,7 @@ def test_walls_and_fading_reach_the_training(
         file = tmp_path / f"{index}.safetensors"
         refine(weights, dataset, file, options(iterations=1, **changes))
         made.append(load_generator(file)[0].state_dict())
-    assert asked == [False, True, False]
+    assert asked == [None, {}, None]
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert any(not torch.equal(made[one][name], made[other][name]) for name in made[0])
 

@@ -84,7 +84,7 @@ def make_lessons(
     device: torch.device,
     best: int = BEST,
     *,
-    cuts_out: bool = False,
+    cuts: Mapping[str, int] | None = None,
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
@@ -101,7 +101,8 @@ def make_lessons(
             manifest the detector's score alone decides.
         device: Where they run.
         best: How many of the drawings each lesson is the median of.
-        cuts_out: Whether sitters are cut out, where it is clear who they are.
+        cuts: Which cut a person chose, by the photo's path below the data set; other sitters are
+            cut out where it is clear who they are (`find_sitter`). None: nobody is cut out.
 
     Raises:
         DatasetError: There are no photos, or the manifest is damaged.
@@ -110,8 +111,8 @@ def make_lessons(
     """
     detector, as_it_is = make_judge(), VIEWS["as it is"]
     lessons = []
-    for photo, eyes in _photos(folder, learner):
-        sitter = find_sitter(photo) if cuts_out else None
+    for name, photo, eyes in _photos(folder, learner):
+        sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         shown = photo if sitter is None else before(photo, sitter, _STUDIO)
         drawings = [draw(teacher, shown, v, device) for teacher in teachers for v in VIEWS.values()]
         verdicts = [judge(detector, drawing, eyes) for drawing in drawings]
@@ -145,7 +146,7 @@ def count_in_place(generator: Generator, folder: Path, device: torch.device) -> 
     detector, view = make_judge(), VIEWS["as it is"]
     verdicts = (
         judge(detector, draw(generator, photo, view, device), eyes)
-        for photo, eyes in _photos(folder, generator)
+        for _, photo, eyes in _photos(folder, generator)
     )
     return sum(verdict.has_eyes_in_place for verdict in verdicts)
 
@@ -158,13 +159,13 @@ def make_judge() -> FaceDetector:
     )  # fmt: skip
 
 
-def _photos(folder: Path, generator: Generator) -> Iterator[tuple[RgbU8, Eyes | None]]:
-    """Yield each photo of a folder, (H, W, 3) of the generator's size, and its eyes if known."""
+def _photos(folder: Path, generator: Generator) -> Iterator[tuple[str, RgbU8, Eyes | None]]:
+    """Yield each photo's path below the data set, itself at the generator's size, and its eyes."""
     size_px, known = int(generator.arguments["image_size_px"]), read_eyes(folder.parent)
     paths = find_pictures(folder)
     for path in track(paths, f"draw {folder.name}", len(paths)):
         name = plain_path(path).relative_to(folder.parent).as_posix()
-        yield to_square(read_rgb(path), size_px), known.get(name)
+        yield name, to_square(read_rgb(path), size_px), known.get(name)
 
 
 @torch.inference_mode()

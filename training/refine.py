@@ -46,6 +46,7 @@ from .refine_state import (
     save_state,
 )
 from .schoolbook import Batch, Schoolbook, Shares, batch_at, compile_book, draw_twin_lessons
+from .sitter_choices import read_choices
 from .step import frozen, update
 from .weights_file import joint_licence
 
@@ -79,6 +80,8 @@ class RefineOptions:
         wall_share: Which share of sitters stands before a wall of another photo, where it is clear
             who sits there (`sitters`); above 0 their lessons are drawn before the wall of a studio
             and are white around them.
+        sitters: Table of cuts that a person chose (`sitter_choices`); None: who is not clear is not
+            cut out.
         fade_share: Which share of photos has less contrast, as old prints have.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
@@ -100,6 +103,7 @@ class RefineOptions:
     skin_weight: float = 2.0
     rough_share: float = 0.0
     wall_share: float = 0.0
+    sitters: Path | None = None
     fade_share: float = 0.0
     augment_share: float = 0.0
     iterations: int = 2000
@@ -149,8 +153,8 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         options: How.
 
     Raises:
-        ParamsError: `dst` is a file that is read, or lies in no folder that can be written; or
-            there is nobody to learn from.
+        ParamsError: `dst` is a file that is read, or lies in no folder that can be written; there
+            is nobody to learn from; or sitters are no table of cuts, or not cut out.
         CheckpointError: Weights are missing, damaged, of another framing, or draw no manga; or
             training made them give values that are no numbers.
         DatasetError: There are no pictures.
@@ -164,6 +168,10 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         raise ParamsError(f"{dst} is one of the weights that draw", "give another folder with -o")
     if not (options.learns_from_own or options.others):
         raise ParamsError("--no-own leaves nobody to draw the photos", "name weights with --with")
+    if options.sitters and not options.wall_share:
+        raise ParamsError("--sitters are cut out for --wall-share, which is 0", "give it, too")
+    chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
+    cuts = chosen if options.wall_share else None
     device = pick_device(options.device)
     if device.type == "cpu":
         keep_freed_memory()
@@ -189,7 +197,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
                 dataset_dir / "trainA",
                 device,
                 options.best,
-                cuts_out=options.wall_share > 0,
+                cuts=cuts,
             ),
         )
         mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
@@ -396,6 +404,10 @@ def _facts(
 ) -> dict[str, Any]:
     """Return what is said of the refined generator: by whom it was taught, and whose it is."""
     card = {**cards[0], "licence": joint_licence(cards)}
-    how = {**asdict(options), "others": [sha256_file(path) for path in options.others]}
+    how = {
+        **asdict(options),
+        "others": [sha256_file(path) for path in options.others],
+        "sitters": sha256_file(options.sitters) if options.sitters else None,
+    }
     size_px = card["architecture"]["image_size_px"]
     return {**taught_facts(card, "refine", how, size_px), "refined_from": sha256_file(files[0])}

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,9 +37,11 @@ MOST_SHIFT = 1 / 32  # in sides
 _TWINS_ROUGH_SHARE = 0.4  # of twins' photos, for each kind of roughness
 _COLOUR_SHARE = 0.5  # of twins' photos that take colours of a real one
 _WALL_SIDES = (0.15, 0.4)  # of the corner that is enlarged to a wall, in sides of its photo
-_WALL_STOPS = 1.2  # of its light
+_WALL_STOPS = 2.0  # of its light
 _WALL_HUE_SHARE = 0.5  # of walls with their colours exchanged
 _LEAST_CONTRAST = 0.35  # of faded photos
+_COARSEST_GRAIN = 0.35  # cells of noise a pixel, each way
+_MOST_GRAIN = 20.0  # levels, sigma
 
 
 class Schoolbook(NamedTuple):
@@ -219,9 +222,18 @@ def _roughened(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson
     if is_packed:
         photo = decode_rgb(encode_jpeg(photo, int(rng.integers(30, 90))))
     if is_noisy:
-        noisy = photo + rng.normal(0.0, rng.uniform(0.0, 8.0), photo.shape)
-        photo = noisy.round().clip(0, 255).astype(np.uint8)
+        photo = (photo + _grain(side_px, rng)).round().clip(0, 255).astype(np.uint8)
     return lesson._replace(photo=photo)
+
+
+def _grain(side_px: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return noise as of a sensor or of film, (H, H, 3) or grey (H, H, 1), as coarse as may be."""
+    cells = round(side_px * rng.uniform(_COARSEST_GRAIN, 1.0))
+    channels = 1 if rng.random() < 0.5 else 3
+    noise = rng.normal(size=(cells, cells, channels)).astype(np.float32)
+    smooth = cv2.resize(noise, (side_px, side_px), interpolation=cv2.INTER_CUBIC)
+    grain = smooth.reshape(side_px, side_px, channels) * rng.uniform(0.0, _MOST_GRAIN)
+    return np.asarray(grain, np.float32)
 
 
 def _shift(pictures: Sequence[RgbU8], rng: np.random.Generator) -> list[RgbU8]:

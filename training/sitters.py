@@ -4,7 +4,7 @@ A generator that has seen few walls draws people as the wall is: grey before gre
 before leaves. To show it a face before another wall, the face must be cut out. GrabCut (Rother et
 al. 2004) does that from a guess: what is as even as a wall, from the borders inwards, and a head in
 the middle. Cut from several guesses, a sitter who comes out alike each time is believed; of the
-others nothing is said.
+others nothing is said, unless a person chose one of the cuts (`sitter_choices`).
 """
 
 import cv2
@@ -40,33 +40,49 @@ def _head(half_width: float, half_height: float, shoulders: float) -> MaskBool:
 
 
 _HEADS = (_head(0.36, 0.47, 0.3), _head(0.30, 0.42, 0.28), _head(0.42, 0.5, 0.25))
+_GUESSES = ((0, True), (1, True), (2, True), (0, False), (1, False))
+"""Of each cut: the head that it begins with, and whether it knows what is even as a wall."""
+CUTS = len(_GUESSES)
 
 
-def find_sitter(photo: RgbU8) -> MaskU8 | None:
+def find_sitter(photo: RgbU8, choice: int | None = None) -> MaskU8 | None:
     """Return who is in an aligned portrait, or nothing where that is not clear.
 
     Args:
         photo: (H, H, 3), a face in the middle.
+        choice: The cut that a person chose, 1 to `CUTS`; 0: none is right; None: nobody looked.
 
     Returns:
         (H, H): 255 where the sitter is, 0 where the wall is, between them at the edge.
     """
+    if choice == 0:
+        return None
     small = resize_rgb(photo, _SIDE_PX, _SIDE_PX)
     wall = _even_wall(small)
-    cuts = [_cut(small, _guess(head, wall)) for head in _HEADS]
+    if choice is not None:
+        return _enlarged(_cut_out(small, wall, choice), len(photo))
+    cuts = [_cut_out(small, wall, number) for number in (1, 2, 3)]
     sitter = np.sum(cuts, axis=0) > len(cuts) / 2
     is_clear = (
         min(_alike(cut, sitter) for cut in cuts) > _LEAST_ALIKE
         and (wall & sitter).sum() <= _MOST_WALL * wall.sum()
         and _AREA[0] < sitter.mean() < _AREA[1]
-        and (wall[_BORDER].mean() > _LEAST_PLAIN or _is_found_unseen(small, sitter))
+        and (
+            wall[_BORDER].mean() > _LEAST_PLAIN
+            or _alike(_cut_out(small, wall, 4), sitter) > _LEAST_ALIKE  # without knowing the wall
+        )
     )
     return _enlarged(sitter, len(photo)) if is_clear else None
 
 
-def _is_found_unseen(small: RgbU8, sitter: MaskBool) -> bool:
-    """Return whether a cut that knows of no even wall gives the same sitter."""
-    return _alike(_cut(small, _guess(_HEADS[0], None)), sitter) > _LEAST_ALIKE
+def find_cuts(photo: RgbU8) -> list[MaskU8]:
+    """Return all `CUTS` cuts of an aligned portrait (H, H, 3), right or not, as `find_sitter` does.
+
+    A person chooses from them.
+    """
+    small = resize_rgb(photo, _SIDE_PX, _SIDE_PX)
+    wall = _even_wall(small)
+    return [_enlarged(_cut_out(small, wall, number), len(photo)) for number in range(1, CUTS + 1)]
 
 
 def before(picture: RgbU8, sitter: MaskU8, wall: RgbU8) -> RgbU8:
@@ -106,6 +122,12 @@ def _guess(head: MaskBool, wall: MaskBool | None) -> MaskU8:
         guess[_BORDER & wall] = cv2.GC_BGD
     guess[_CORE] = cv2.GC_FGD
     return guess.astype(np.uint8)
+
+
+def _cut_out(small: RgbU8, wall: MaskBool, number: int) -> MaskBool:
+    """Return a cut, the first is 1, beginning with the guess that it stands for."""
+    head, knows_wall = _GUESSES[number - 1]
+    return _cut(small, _guess(_HEADS[head], wall if knows_wall else None))
 
 
 def _cut(small: RgbU8, guess: MaskU8) -> MaskBool:

@@ -1,0 +1,166 @@
+"""Sitters by hand: which cut a person chose, where the machine is not sure who sits in a photo.
+
+`write_sheets` shows each such photo beside its cuts and writes a table to fill in; `read_choices`
+reads what was filled in.
+"""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from anymus.errors import DatasetError, ParamsError
+from anymus.files import atomic_folder, write_text
+from anymus.images import RgbU8, read_rgb, write_png
+from anymus.manifest import MANIFEST_NAME, iter_manifest
+from anymus.progress import log, track
+from anymus.shards import plain_path
+
+from .data import find_pictures, to_square
+from .samples import titled_grid
+from .sitters import CUTS, before, find_cuts, find_sitter
+
+TABLE = "sitters.csv"
+_COLUMNS = ("number", "id", "cut")
+_SHOWN_PX = 128
+_ROWS = 12  # of a sheet
+_BEHIND = np.array((255, 0, 255), np.uint8)  # no wall and no skin is magenta
+
+
+class _Unclear(NamedTuple):
+    """A photo whose sitter a person must find."""
+
+    id: str
+    photo: RgbU8
+
+
+@dataclass(frozen=True, slots=True)
+class SheetsReport:
+    """What was shown.
+
+    Attributes:
+        folder: With the sheets and the table.
+        photos: Of trainA.
+        unclear: Those of them on the sheets.
+        sheets: How many there are.
+    """
+
+    folder: Path
+    photos: int
+    unclear: int
+    sheets: int
+
+    def as_metrics(self) -> dict[str, int | str]:
+        """Return the figures by name."""
+        return {**asdict(self), "folder": str(self.folder)}
+
+
+def write_sheets(dataset_dir: Path, dst: Path) -> SheetsReport:
+    """Write sheets of the photos whose sitter is not clear, with their cuts, and a table.
+
+    Args:
+        dataset_dir: Holds trainA and its manifest; only read.
+        dst: The folder to write. It must not hold a table: what a person filled in stays.
+
+    Raises:
+        ParamsError: There is a table already.
+        DatasetError: There are no photos, or no manifest that names them.
+        ImageError: One cannot be read.
+        OSError: The folder cannot be written.
+    """
+    if (dst / TABLE).exists():
+        raise ParamsError(f"{dst / TABLE} is there already", "give another folder with -o")
+    paths = find_pictures(dataset_dir / "trainA")
+    unclear = list(_find_unclear(paths, dataset_dir))
+    sheets = [unclear[start : start + _ROWS] for start in range(0, len(unclear), _ROWS)]
+    with atomic_folder(dst) as partial:
+        for index, some in enumerate(sheets):
+            sheet = _draw_sheet(some, first=index * _ROWS + 1)
+            write_png(partial / f"sheet_{index + 1:02d}.png", sheet)
+        lines = [f"{number},{one.id}," for number, one in enumerate(unclear, 1)]
+        write_text(partial / TABLE, "\n".join([",".join(_COLUMNS), *lines]) + "\n")
+    return SheetsReport(dst, len(paths), len(unclear), len(sheets))
+
+
+def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
+    """Return which cut was chosen, by the photo's path below the data set.
+
+    Args:
+        path: A CSV with the columns `id`, of the manifest, and `cut`: 1 to `CUTS`, 0 where no cut
+            is right, empty where nobody looked.
+        dataset_dir: Holds the manifest.
+
+    Raises:
+        ParamsError: It is no such table, or names no photo of the data set.
+        DatasetError: There is no manifest, or it is damaged.
+        OSError: It cannot be read.
+    """
+    chosen = dict(_read_table(path))
+    names = {row: name for name, row in _ids(dataset_dir).items()}
+    known = {names[one]: cut for one, cut in chosen.items() if one in names}
+    if not known:
+        raise ParamsError(f"{path} has no choice for a photo of {dataset_dir}", "fill in its cuts")
+    if len(known) < len(chosen):
+        log.warning("%s: %d ids name no photo", path, len(chosen) - len(known))
+    return known
+
+
+def _read_table(path: Path) -> Iterator[tuple[str, int]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            if missing := {"id", "cut"}.difference(reader.fieldnames or ()):
+                raise ParamsError(
+                    f"{path} has no column {min(missing)}",
+                    f"its first line is {','.join(_COLUMNS)}",
+                )
+            for line in reader:
+                cut = (line["cut"] or "").strip()
+                if cut and cut not in map(str, range(CUTS + 1)):
+                    raise ParamsError(
+                        f"{path}:{reader.line_num}: cut {cut!r}",
+                        f"write 1 to {CUTS}, or 0 for none",
+                    )
+                if cut:
+                    yield line["id"], int(cut)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ParamsError(f"{path} is not a CSV in UTF-8: {error}", "save it as UTF-8") from error
+
+
+def _ids(dataset_dir: Path) -> Mapping[str, str]:
+    """Return the id of each picture by its path below the data set."""
+    if not (dataset_dir / MANIFEST_NAME).is_file():
+        raise DatasetError(
+            f"{dataset_dir} has no {MANIFEST_NAME}, which names its photos",
+            "give the folder that `anymus split` wrote",
+        )
+    return {row.file: row.id for row in iter_manifest(dataset_dir) if row.file}
+
+
+def _find_unclear(paths: Sequence[Path], dataset_dir: Path) -> Iterator[_Unclear]:
+    ids = _ids(dataset_dir)
+    for path in track(paths, "cut out", len(paths)):
+        photo = to_square(read_rgb(path), _SHOWN_PX)
+        name = plain_path(path).relative_to(dataset_dir).as_posix()
+        if name in ids and find_sitter(photo) is None:
+            yield _Unclear(ids[name], photo)
+
+
+def _draw_sheet(some: Sequence[_Unclear], first: int) -> RgbU8:
+    """Return a sheet (H, W, 3): a row for each photo, with its number and its cuts."""
+    rows = []
+    for number, one in enumerate(some, first):
+        cuts = [before(one.photo, cut, _BEHIND) for cut in find_cuts(one.photo)]
+        rows.append([_numbered(one.photo, number), *cuts])
+    return titled_grid(["photo", *(f"cut {number}" for number in range(1, CUTS + 1))], rows)
+
+
+def _numbered(photo: RgbU8, number: int) -> RgbU8:
+    marked = photo.copy()
+    for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
+        cv2.putText(marked, str(number), (3, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, thickness)
+    return marked
