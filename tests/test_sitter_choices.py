@@ -10,7 +10,7 @@ from test_sitters import SIDE_PX, SITTER, X, Y, portrait, sloping
 from typer.testing import CliRunner
 
 from anymus.cli import build_app
-from anymus.errors import DatasetError, ParamsError
+from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import ImageRecord, write_manifest
 from training import lessons as lessons_module
@@ -87,10 +87,15 @@ def test_sheets_show_who_is_not_clear_and_a_table_names_them(dataset: Path, tmp_
     assert magenta[:, 140:].mean() > 0.2
 
 
-def test_what_a_person_filled_in_is_not_overwritten(dataset: Path, tmp_path: Path) -> None:
+def test_what_lies_in_a_folder_is_never_replaced(dataset: Path, tmp_path: Path) -> None:
     write_sheets(dataset, tmp_path / "o")
-    with pytest.raises(ParamsError, match="there already"):
-        write_sheets(dataset, tmp_path / "o")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for taken in (tmp_path / "o", tmp_path, dataset / "manifest.jsonl"):
+        with pytest.raises(ParamsError, match="holds something"):
+            write_sheets(dataset, taken)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    (tmp_path / "empty").mkdir()
+    assert write_sheets(dataset, tmp_path / "empty").unclear == 2
 
 
 def test_choices_are_read_by_the_photo(dataset: Path, tmp_path: Path) -> None:
@@ -113,6 +118,14 @@ def test_a_table_that_says_nothing_is_refused(
 ) -> None:
     with pytest.raises(ParamsError, match=what):
         read_choices(table(tmp_path, *lines, head=head), dataset)
+
+
+def test_what_cannot_be_read_or_written_is_said_in_a_line(dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=r"cannot read .*none\.csv: No such file"):
+        read_choices(tmp_path / "none.csv", dataset)
+    blocked = table(tmp_path, f"1,{IDS[1]},3") / "o"
+    with pytest.raises(AnymusError, match=r"cannot write .*chosen\.csv/o"):
+        write_sheets(dataset, blocked)
 
 
 def test_without_a_manifest_there_are_no_ids(dataset: Path, tmp_path: Path) -> None:

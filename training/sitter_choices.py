@@ -13,7 +13,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from anymus.errors import DatasetError, ParamsError
+from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import atomic_folder, write_text
 from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import MANIFEST_NAME, iter_manifest
@@ -64,26 +64,28 @@ def write_sheets(dataset_dir: Path, dst: Path) -> SheetsReport:
 
     Args:
         dataset_dir: Holds trainA and its manifest; only read.
-        dst: The folder to write. It must not hold a table: what a person filled in stays.
+        dst: The folder to write, new or empty: a table that a person filled in stays.
 
     Raises:
-        ParamsError: There is a table already.
+        ParamsError: The folder holds something, or is a file.
         DatasetError: There are no photos, or no manifest that names them.
         ImageError: One cannot be read.
-        OSError: The folder cannot be written.
+        AnymusError: The folder cannot be written.
     """
-    if (dst / TABLE).exists():
-        raise ParamsError(f"{dst / TABLE} is there already", "give another folder with -o")
+    if dst.is_file() or (dst.is_dir() and any(dst.iterdir())):
+        raise ParamsError(f"{dst} holds something already", "give a new folder with -o")
     paths = find_pictures(dataset_dir / "trainA")
-    unclear = list(_find_unclear(paths, dataset_dir))
-    sheets = [unclear[start : start + _ROWS] for start in range(0, len(unclear), _ROWS)]
-    with atomic_folder(dst) as partial:
-        for index, some in enumerate(sheets):
-            sheet = _draw_sheet(some, first=index * _ROWS + 1)
-            write_png(partial / f"sheet_{index + 1:02d}.png", sheet)
-        lines = [f"{number},{one.id}," for number, one in enumerate(unclear, 1)]
-        write_text(partial / TABLE, "\n".join([",".join(_COLUMNS), *lines]) + "\n")
-    return SheetsReport(dst, len(paths), len(unclear), len(sheets))
+    try:
+        with atomic_folder(
+            dst
+        ) as partial:  # before minutes of work, to know that it can be written
+            unclear = list(_find_unclear(paths, dataset_dir))
+            sheets = _write_all(unclear, partial)
+    except OSError as error:
+        raise AnymusError(
+            f"cannot write {dst}: {error.strerror}", "give another folder with -o"
+        ) from error
+    return SheetsReport(dst, len(paths), len(unclear), sheets)
 
 
 def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
@@ -95,9 +97,8 @@ def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
         dataset_dir: Holds the manifest.
 
     Raises:
-        ParamsError: It is no such table, or names no photo of the data set.
+        ParamsError: It cannot be read, is no such table, or names no photo of the data set.
         DatasetError: There is no manifest, or it is damaged.
-        OSError: It cannot be read.
     """
     chosen = dict(_read_table(path))
     names = {row: name for name, row in _ids(dataset_dir).items()}
@@ -127,6 +128,9 @@ def _read_table(path: Path) -> Iterator[tuple[str, int]]:
                     )
                 if cut:
                     yield line["id"], int(cut)
+    except OSError as error:
+        hint = "`anymus weights sitters` writes such a table"
+        raise ParamsError(f"cannot read {path}: {error.strerror}", hint) from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ParamsError(f"{path} is not a CSV in UTF-8: {error}", "save it as UTF-8") from error
 
@@ -148,6 +152,17 @@ def _find_unclear(paths: Sequence[Path], dataset_dir: Path) -> Iterator[_Unclear
         name = plain_path(path).relative_to(dataset_dir).as_posix()
         if name in ids and find_sitter(photo) is None:
             yield _Unclear(ids[name], photo)
+
+
+def _write_all(unclear: Sequence[_Unclear], folder: Path) -> int:
+    """Write the sheets and the table; return how many sheets."""
+    starts = range(0, len(unclear), _ROWS)
+    for index, start in enumerate(starts, 1):
+        sheet = _draw_sheet(unclear[start : start + _ROWS], first=start + 1)
+        write_png(folder / f"sheet_{index:02d}.png", sheet)
+    lines = [f"{number},{one.id}," for number, one in enumerate(unclear, 1)]
+    write_text(folder / TABLE, "\n".join([",".join(_COLUMNS), *lines]) + "\n")
+    return len(starts)
 
 
 def _draw_sheet(some: Sequence[_Unclear], first: int) -> RgbU8:
