@@ -76,9 +76,7 @@ def write_sheets(dataset_dir: Path, dst: Path) -> SheetsReport:
         raise ParamsError(f"{dst} holds something already", "give a new folder with -o")
     paths = find_pictures(dataset_dir / "trainA")
     try:
-        with atomic_folder(
-            dst
-        ) as partial:  # before minutes of work, to know that it can be written
+        with atomic_folder(dst) as partial:  # made before minutes of work: can it be written?
             unclear = list(_find_unclear(paths, dataset_dir))
             sheets = _write_all(unclear, partial)
     except OSError as error:

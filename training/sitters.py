@@ -41,7 +41,8 @@ def _head(half_width: float, half_height: float, shoulders: float) -> MaskBool:
 
 _HEADS = (_head(0.36, 0.47, 0.3), _head(0.30, 0.42, 0.28), _head(0.42, 0.5, 0.25))
 _GUESSES = ((0, True), (1, True), (2, True), (0, False), (1, False))
-"""Of each cut: the head that it begins with, and whether it knows what is even as a wall."""
+"""Of each cut: the head that it begins with, and whether it knows what is even as a wall. Tables
+that people filled in name cuts by their place here, from 1."""
 CUTS = len(_GUESSES)
 
 
