@@ -63,10 +63,10 @@ def test_the_table_is_markdown_and_the_figures_are_flat() -> None:
     lines = report.as_text().splitlines()
     assert lines[0].startswith("First: old. Second: new. 7 photos and 9 manga faces at 16 px")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
-    assert rows[2] == ["kid_b", "0.01235", "0.02", "0.007654", "-0.01 to 0.02", "no difference"]
+    assert rows[2] == ["kid_b", "0.0123", "0.02", "0.00765", "-0.01 to 0.02", "no difference"]
     assert len({len(line) for line in lines[4:7]}) == 1
     figures = report.as_metrics()
-    assert figures["kid_b_first"] == 0.01235
+    assert figures["kid_b_first"] == 0.0123
     assert (figures["kid_a_difference"], figures["kid_a_high"]) == (-0.25, -0.2)
     assert figures["kid_a_verdict"] == "the second is better"
 
