@@ -5,15 +5,15 @@ out, `move` puts a face, and with it its whole group, on the side `to`: train or
 page writes such a file.
 """
 
-import csv
 import string
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
 
 from anymus.errors import ParamsError
 from anymus.progress import log
+from anymus.tables import Row, read_table
 
 COLUMNS = ("id", "action", "to", "note")
 _ACTIONS = ("keep", "drop", "move")
@@ -50,7 +50,8 @@ def read_overrides(folder: Path) -> Overrides:
     paths = sorted(folder.glob("*.csv")) if folder.is_dir() else [folder]
     for path in paths:
         if path.is_file():
-            for identity, override in _read_file(path):
+            for line, where in read_table(path, COLUMNS, needed=COLUMNS[:2]):
+                identity, override = _read_line(line, where)
                 found[identity] = _merge(identity, found.get(identity), override)
     return found
 
@@ -64,22 +65,7 @@ def report_unknown(overrides: Overrides, known: Iterable[str]) -> list[str]:
     return unknown
 
 
-def _read_file(path: Path) -> Iterator[tuple[str, Override]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if missing := {"id", "action"}.difference(reader.fieldnames or ()):
-                raise ParamsError(
-                    f"{path} has no column {', '.join(sorted(missing))}",
-                    f"its first line is {','.join(COLUMNS)}",
-                )
-            for line in reader:
-                yield _read_line(line, f"{path}:{reader.line_num}")
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ParamsError(f"{path} is not a CSV in UTF-8: {error}", "save it as UTF-8") from error
-
-
-def _read_line(line: dict[str, str | None], where: str) -> tuple[str, Override]:
+def _read_line(line: Row, where: str) -> tuple[str, Override]:
     identity, action, to = ((line.get(name) or "").strip().lower() for name in COLUMNS[:3])
     note = (line.get("note") or "").strip()
     if len(identity) != _ID_DIGITS or not set(identity) <= set(string.hexdigits):

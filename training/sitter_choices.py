@@ -4,7 +4,6 @@
 reads what was filled in.
 """
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import MANIFEST_NAME, iter_manifest
 from anymus.progress import log, track
 from anymus.shards import plain_path
+from anymus.tables import read_table
 
 from .data import find_pictures, to_square
 from .samples import titled_grid
@@ -109,28 +109,12 @@ def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
 
 
 def _read_table(path: Path) -> Iterator[tuple[str, int]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if missing := {"id", "cut"}.difference(reader.fieldnames or ()):
-                raise ParamsError(
-                    f"{path} has no column {min(missing)}",
-                    f"its first line is {','.join(_COLUMNS)}",
-                )
-            for line in reader:
-                cut = (line["cut"] or "").strip()
-                if cut and cut not in map(str, range(CUTS + 1)):
-                    raise ParamsError(
-                        f"{path}:{reader.line_num}: cut {cut!r}",
-                        f"write 1 to {CUTS}, or 0 for none",
-                    )
-                if cut:
-                    yield line["id"], int(cut)
-    except OSError as error:
-        hint = "`anymus weights sitters` writes such a table"
-        raise ParamsError(f"cannot read {path}: {error.strerror}", hint) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ParamsError(f"{path} is not a CSV in UTF-8: {error}", "save it as UTF-8") from error
+    for line, where in read_table(path, _COLUMNS, needed=_COLUMNS[1:]):
+        cut = (line["cut"] or "").strip()
+        if cut and cut not in map(str, range(CUTS + 1)):
+            raise ParamsError(f"{where}: cut {cut!r}", f"write 1 to {CUTS}, or 0 for none")
+        if cut:
+            yield line["id"] or "", int(cut)
 
 
 def _ids(dataset_dir: Path) -> Mapping[str, str]:
