@@ -66,6 +66,22 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def require_compiler(device: torch.device) -> None:
+    """Find out in seconds whether `torch.compile` makes kernels for the device.
+
+    Raises:
+        DeviceError: it does not: there is no C++ compiler, or no Triton for a GPU.
+    """
+    try:
+        torch.compile(torch.nn.functional.gelu)(torch.ones(8, device=device))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DeviceError(
+            f"torch.compile does not work for {device} here ({reason})",
+            "install a C++ compiler (g++), or go without --compile",
+        ) from error
+
+
 @contextmanager
 def deterministic(device: torch.device, *, is_on: bool = True) -> Iterator[None]:
     """Make torch choose the same operations in every run on this machine, within the block.

@@ -558,6 +558,9 @@ def refine_weights(
         int, typer.Option(min=0, help="Of discriminators, light and order.")
     ] = 20240501,
     device: DeviceOption = "auto",
+    is_compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the networks first: minutes, then quicker.")
+    ] = False,
     is_json: JsonOption = False,
 ) -> None:
     """Let a generator from photo to manga learn from what the best drawings of photos agree on.
@@ -591,6 +594,7 @@ def refine_weights(
         lr=lr,
         seed=seed,
         device=device,
+        is_compiled=is_compiled,
     )
     source = find_weights(weights, "a2b")
     print_report(refine(source, dataset, output / weights_name("a2b"), options), is_json)

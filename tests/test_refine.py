@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,7 @@ from anymus.errors import (
     AnymusError,
     CheckpointError,
     DatasetError,
+    DeviceError,
     InterruptedRunError,
     ParamsError,
 )
@@ -518,13 +520,44 @@ def test_walls_and_fading_reach_the_training(
 
     monkeypatch.setattr("training.refine.make_lessons", lessons_of_one)
     made = []
-    for index, changes in enumerate(({}, {"wall_share": 1.0}, {"fade_share": 1.0})):
+    shares = ({}, {"wall_share": 1.0}, {"fade_share": 1.0})
+    for index, changes in enumerate(shares):
         file = tmp_path / f"{index}.safetensors"
         refine(weights, dataset, file, options(iterations=1, **changes))
         made.append(load_generator(file)[0].state_dict())
     assert asked == [None, {}, None]
-    for one, other in ((0, 1), (0, 2), (1, 2)):
+    for one, other in combinations(range(len(made)), 2):
         assert any(not torch.equal(made[one][name], made[other][name]) for name in made[0])
+
+
+def test_where_nothing_compiles_nothing_is_begun(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(_: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: none found\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    monkeypatch.setattr("training.refine.make_lessons", None)
+    with pytest.raises(DeviceError, match=r"for cpu here \(InvalidCxxCompiler: none found\)"):
+        refine(weights, dataset, tmp_path / "new" / "g.safetensors", options(is_compiled=True))
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow  # a compiler's minute
+def test_compiled_networks_learn_what_plain_ones_do(
+    dataset: Path, weights: Path, tmp_path: Path
+) -> None:
+    made = []
+    for index, is_compiled in enumerate((False, True, True)):
+        file = tmp_path / f"{index}.safetensors"
+        refine(weights, dataset, file, options(iterations=2, is_compiled=is_compiled))
+        made.append(load_generator(file)[0].state_dict())
+    plain, compiled, again = made
+    began = load_generator(weights)[0].state_dict()
+    for name, tensor in plain.items():
+        assert (compiled[name] - tensor).abs().max() < 1e-3
+        assert torch.equal(compiled[name], again[name])
+    assert any((plain[name] - began[name]).abs().max() > 1e-5 for name in plain)
 
 
 def test_a_drawn_photo_takes_colours_of_a_real_one_by_a_share() -> None:

@@ -25,14 +25,14 @@ from anymus.errors import CheckpointError, InterruptedRunError, ParamsError
 from anymus.files import sha256_file
 from anymus.framing import Framing
 from anymus.progress import log, track
-from anymus.torchlib import deterministic, pick_device
+from anymus.torchlib import deterministic, pick_device, require_compiler
 
 from .checkpoint import load_generator, save_generator
 from .data import find_pictures, training_data_sha256
 from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
-from .layers import set_forms
+from .layers import Forms, set_forms
 from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
@@ -53,6 +53,7 @@ from .weights_file import joint_licence
 JUDGE_LR = 2e-4
 WARM_UP = 150  # iterations in which discriminators alone learn, on the lessons' drawings
 SAVE_EVERY_S = 300.0
+COMPILED_FORMS = Forms(is_folded=True, is_spectral_scaled=True)  # a compiler fuses norms by itself
 _TONE_SIDE = 1 / 8  # in sides: tones are means over such squares, and lines what is left
 _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
@@ -90,6 +91,7 @@ class RefineOptions:
         lr: Learning rate of Adam; it falls to 0 over the second half.
         seed: Of discriminators, light, shadows, order and shifts.
         device: Where all of them run.
+        is_compiled: Whether torch.compile makes kernels for it, in its first minutes.
     """
 
     others: tuple[Path, ...] = ()
@@ -111,6 +113,7 @@ class RefineOptions:
     lr: float = 1e-4
     seed: int = 20240501
     device: str = "auto"
+    is_compiled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             training made them give values that are no numbers.
         DatasetError: There are no pictures.
         ImageError: A picture cannot be read.
-        DeviceError: The device is not there, or the detector does not run.
+        DeviceError: The device is not there, it has no compiler, or the detector does not run.
         InterruptedRunError: A signal stopped it; the state is saved beside `dst`.
         OSError: It cannot be written.
     """
@@ -173,6 +176,8 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
     cuts = chosen if options.wall_share else None
     device = pick_device(options.device)
+    if options.is_compiled:
+        require_compiler(device)
     if device.type == "cpu":
         keep_freed_memory()
     generators, cards = _load(files, device)
@@ -293,6 +298,10 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
     adam = {"betas": (0.5, 0.999), "fused": True}
     optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, **adam)  # type: ignore[arg-type]
     judges_optimizer = torch.optim.Adam(judges.parameters(), lr=JUDGE_LR, **adam)  # type: ignore[arg-type]
+    if options.is_compiled:
+        for network in (generator, *judges):
+            set_forms(network, COMPILED_FORMS)
+            network.compile(dynamic=False)
     return RefineState(generator, mean, judges, optimizer, judges_optimizer, step=-WARM_UP)
 
 
