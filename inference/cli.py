@@ -545,6 +545,10 @@ def refine_weights(
     fade_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Of photos: so many faded, as old prints.")
     ] = 0.0,
+    lamp_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Of photos: so many as lit by a lamp from one side."),
+    ] = 0.0,
     augment_share: Annotated[
         float,
         typer.Option(
@@ -588,6 +592,7 @@ def refine_weights(
         wall_share=wall_share,
         sitters=sitters,
         fade_share=fade_share,
+        lamp_share=lamp_share,
         augment_share=augment_share,
         iterations=iterations,
         batch_size=batch_size,

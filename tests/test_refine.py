@@ -509,7 +509,28 @@ def test_a_faded_photo_has_less_contrast_and_its_drawing_has_not() -> None:
     assert _faded(fine, 0.0, rng) is fine
 
 
-def test_walls_and_fading_reach_the_training(
+def test_a_photo_lit_by_a_lamp_has_no_other_shadow(monkeypatch: pytest.MonkeyPatch) -> None:
+    stops: list[float] = []
+
+    def shadowed(photo: RgbU8, depth: float, _: np.random.Generator) -> RgbU8:
+        stops.append(depth)
+        return photo
+
+    monkeypatch.setattr(schoolbook_module, "shadowed", shadowed)
+    plain = Schoolbook([lesson(200)], np.zeros(1), np.ones(1), [LIGHT])
+    unshadowed = {}
+    for share in (0.0, 0.5, 1.0):
+        stops.clear()
+        shares = Shares(lamps=share)
+        for place in range(1, 9):
+            batch_at(plain, place, seed=5, count=1, device=CPU, shares=shares)
+        unshadowed[share] = stops.count(0.0)
+    assert unshadowed[0.0] == 0
+    assert 0 < unshadowed[0.5] < 8
+    assert unshadowed[1.0] == 8
+
+
+def test_walls_fading_and_lamps_reach_the_training(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Mapping[str, int] | None] = []
@@ -520,12 +541,12 @@ def test_walls_and_fading_reach_the_training(
 
     monkeypatch.setattr("training.refine.make_lessons", lessons_of_one)
     made = []
-    shares = ({}, {"wall_share": 1.0}, {"fade_share": 1.0})
+    shares = ({}, {"wall_share": 1.0}, {"fade_share": 1.0}, {"lamp_share": 1.0})
     for index, changes in enumerate(shares):
         file = tmp_path / f"{index}.safetensors"
         refine(weights, dataset, file, options(iterations=1, **changes))
         made.append(load_generator(file)[0].state_dict())
-    assert asked == [None, {}, None]
+    assert asked == [None, {}, None, None]
     for one, other in combinations(range(len(made)), 2):
         assert any(not torch.equal(made[one][name], made[other][name]) for name in made[0])
 

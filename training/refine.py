@@ -84,6 +84,8 @@ class RefineOptions:
         sitters: Table of cuts that a person chose (`sitter_choices`); None: who is not clear is not
             cut out.
         fade_share: Which share of photos has less contrast, as old prints have.
+        lamp_share: Which share of photos is lit by a lamp from one side (`lamp`), instead of the
+            shadow with a straight edge that others have.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         iterations: Of training, after the discriminators' warm-up.
@@ -107,6 +109,7 @@ class RefineOptions:
     wall_share: float = 0.0
     sitters: Path | None = None
     fade_share: float = 0.0
+    lamp_share: float = 0.0
     augment_share: float = 0.0
     iterations: int = 2000
     batch_size: int = 2
@@ -316,7 +319,9 @@ def _one_iteration(
         seed=options.seed,
         count=options.batch_size,
         device=device,
-        shares=Shares(options.rough_share, options.wall_share, options.fade_share),
+        shares=Shares(
+            options.rough_share, options.wall_share, options.fade_share, options.lamp_share
+        ),
     )
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
     real, drawn, own = (partial(_changed, numbers=x, share=options.augment_share) for x in numbers)

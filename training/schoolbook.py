@@ -27,6 +27,7 @@ from .data import (
     to_square,
 )
 from .distil import GAMMA_JITTER, GREY_SHARE
+from .lamp import lit_by_a_lamp
 from .lessons import Lesson
 from .sitters import before
 from .skin import matched_levels, skin_level
@@ -63,6 +64,8 @@ class Shares(NamedTuple):
     """Of sitters who are cut out, that stand before a wall of another photo."""
     faded: float = 0.0
     """Of photos with less contrast, as old prints have."""
+    lamps: float = 0.0
+    """Of photos that are lit by a lamp from one side instead of shadowed."""
 
 
 AS_THEY_ARE = Shares()
@@ -130,9 +133,11 @@ def batch_at(
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
     shown = []
     for lesson in (book.lessons[index] for index in indices):
-        elsewhere = _before_another_wall(lesson, book, shares.walls, rng)
+        lit = _lit(lesson, shares.lamps, rng)
+        elsewhere = _before_another_wall(lit, book, shares.walls, rng)
         faded = _faded(elsewhere, shares.faded, rng)
-        shown.append(_show(_roughened(faded, shares.rough, rng), rng))
+        stops = SHADOW_STOPS if lit is lesson else 0.0
+        shown.append(_show(_roughened(faded, shares.rough, rng), rng, stops))
     real = [
         _shift([book.drawings[index]], rng)[0]
         for index in rng.integers(len(book.drawings), size=count)
@@ -152,11 +157,13 @@ def batch_at(
     return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
 
 
-def _show(lesson: Lesson, rng: np.random.Generator) -> tuple[RgbU8, RgbU8]:
+def _show(
+    lesson: Lesson, rng: np.random.Generator, stops: float = SHADOW_STOPS
+) -> tuple[RgbU8, RgbU8]:
     """Return a lesson's photo as under other light, and its drawing, both shifted alike."""
     photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
     light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, GREY_SHARE)
-    return shadowed(photograph_otherwise(photo, light, rng), SHADOW_STOPS, rng), drawing
+    return shadowed(photograph_otherwise(photo, light, rng), stops, rng), drawing
 
 
 def _as_photographed(twins: Lesson, book: Schoolbook, rng: np.random.Generator) -> Lesson:
@@ -177,6 +184,13 @@ def _coloured(photo: RgbU8, other: RgbU8, share: float) -> RgbU8:
     wanted = (own - own.mean(axis=(0, 1))) / spread * theirs.std(axis=0) + theirs.mean(axis=0)
     mixed: RgbU8 = (own + share * (wanted - own)).round().clip(0, 255).astype(np.uint8)
     return mixed
+
+
+def _lit(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson:
+    """Return a photo as lit by a lamp, by that chance."""
+    if not share or rng.random() >= share:
+        return lesson
+    return lesson._replace(photo=lit_by_a_lamp(lesson.photo, rng))
 
 
 def _before_another_wall(
