@@ -75,7 +75,7 @@ def require_compiler(device: torch.device) -> None:
     try:
         torch.compile(torch.nn.functional.gelu)(torch.ones(8, device=device))
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DeviceError(
             f"torch.compile does not work for {device} here ({reason})",
             "install a C++ compiler (g++), or go without --compile",

@@ -5,11 +5,12 @@
 
 Both begin with the same weights and see the same batches: drawn people, so no data set is needed. A
 row: the seconds until the first iteration was done, the median of the seconds an iteration with
-half their spread, the ratio to the first row (above 1: quicker), the lesson's loss in the end.
+half their spread, the ratio to the first row (above 1: quicker). Above them each round's seconds, and the lesson's loss at its end.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
 from pathlib import Path
 
@@ -30,7 +31,7 @@ PEOPLE, DRAWINGS = 12, 8
 def main() -> None:
     args = parse_arguments()
     device, weights = torch.device(args.device), find_weights(Path(args.weights), "a2b")
-    book = make_book(weights, args.scratch)
+    book = make_book(weights)
     keep_freed_memory()
     print(
         f"{args.weights}, {len(book.lessons[0].photo)} px, torch {torch.__version__},"
@@ -72,16 +73,15 @@ def begin(
     return state, time.perf_counter() - start
 
 
-def make_book(weights: Path, scratch: Path) -> Schoolbook:
+def make_book(weights: Path) -> Schoolbook:
     """Return lessons of people whom the renderers draw both ways, and drawings of others."""
     _, cards = _load([weights], torch.device("cpu"))
     lessons = draw_twin_lessons(PEOPLE, 1, _framing(weights, cards[0]))
-    paths = []
-    for number in range(DRAWINGS):
-        path = scratch / f"{number}.png"
-        write_png(path, draw_twins(twins_rng(2, number)).manga.rgb_u8)
-        paths.append(path)
-    return compile_book(lessons, paths, [])
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = [Path(scratch) / f"{number}.png" for number in range(DRAWINGS)]
+        for number, path in enumerate(paths):
+            write_png(path, draw_twins(twins_rng(2, number)).manga.rgb_u8)
+        return compile_book(lessons, paths, [])
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -90,7 +90,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--iterations", type=int, default=4, help="of a round")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--scratch", type=Path, default=Path("results/refine_step"))
     return parser.parse_args()
 
 
