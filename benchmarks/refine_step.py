@@ -5,7 +5,8 @@
 
 Both begin with the same weights and see the same batches: drawn people, so no data set is needed. A
 row: the seconds until the first iteration was done, the median of the seconds an iteration with
-half their spread, the ratio to the first row (above 1: quicker). Above them each round's seconds, and the lesson's loss at its end.
+half their spread, the ratio to the first row (above 1: quicker). Above them each round's seconds,
+and the lesson's loss at its end.
 """
 
 import argparse
