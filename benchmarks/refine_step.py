@@ -25,6 +25,7 @@ from training.memory import keep_freed_memory
 from training.refine import RefineOptions, _begin, _framing, _load, _one_iteration
 from training.refine_state import RefineState
 from training.schoolbook import Schoolbook, compile_book, draw_twin_lessons
+from training.weights_file import read_facts
 
 PEOPLE, DRAWINGS = 12, 8
 
@@ -76,8 +77,7 @@ def begin(
 
 def make_book(weights: Path) -> Schoolbook:
     """Return lessons of people whom the renderers draw both ways, and drawings of others."""
-    _, cards = _load([weights], torch.device("cpu"))
-    lessons = draw_twin_lessons(PEOPLE, 1, _framing(weights, cards[0]))
+    lessons = draw_twin_lessons(PEOPLE, 1, _framing(weights, read_facts(weights)))
     with tempfile.TemporaryDirectory() as scratch:
         paths = [Path(scratch) / f"{number}.png" for number in range(DRAWINGS)]
         for number, path in enumerate(paths):

@@ -32,7 +32,7 @@ from .data import find_pictures, training_data_sha256
 from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
-from .layers import Forms, set_forms
+from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
@@ -53,7 +53,7 @@ from .weights_file import joint_licence
 JUDGE_LR = 2e-4
 WARM_UP = 150  # iterations in which discriminators alone learn, on the lessons' drawings
 SAVE_EVERY_S = 300.0
-COMPILED_FORMS = Forms(is_folded=True, is_spectral_scaled=True)  # a compiler fuses norms by itself
+COMPILED_FORMS = FORMS._replace(is_norm_fused=False)  # a compiler fuses norms by itself
 _TONE_SIDE = 1 / 8  # in sides: tones are means over such squares, and lines what is left
 _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
