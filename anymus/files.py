@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import AnymusError
+
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"})
 _CHUNK_BYTES = 1 << 20
 _PACKAGES = ("anymus", "scrapers", "curation")
@@ -138,13 +140,20 @@ def atomic_folder(dst: Path) -> Iterator[Path]:
     """Give an empty sibling folder to fill; it takes the place of `dst` when the block succeeds.
 
     On an error the sibling is removed and `dst` stays as it was.
+
+    Raises:
+        AnymusError: The sibling cannot be made.
     """
     dst = Path(os.path.abspath(dst))  # noqa: PTH100 - resolve() would follow a link at dst
-    dst.parent.mkdir(parents=True, exist_ok=True)
     partial = dst.with_name(f".{dst.name}.partial")
     old = dst.with_name(f".{dst.name}.old")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
+    try:
+        partial.mkdir(parents=True)
+    except OSError as error:
+        raise AnymusError(
+            f"cannot write {dst}: {error.strerror}", "give a folder that can be written"
+        ) from error
     try:
         yield partial
         shutil.rmtree(old, ignore_errors=True)

@@ -78,7 +78,7 @@ def require_compiler(device: torch.device) -> None:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DeviceError(
             f"torch.compile does not work for {device} here ({reason})",
-            "install a C++ compiler (g++), or go without --compile",
+            "install a C++ compiler (g++), or do not compile",
         ) from error
 
 

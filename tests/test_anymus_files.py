@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from anymus import files
+from anymus.errors import AnymusError
 
 
 def test_atomic_folder_replaces_the_old_one(tmp_path: Path) -> None:
@@ -26,6 +27,15 @@ def test_atomic_folder_keeps_the_old_one_on_an_error(tmp_path: Path) -> None:
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
     assert (target / "kept").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(AnymusError, match=r"cannot write .*file/out: Not a directory"),
+        files.atomic_folder(tmp_path / "file" / "out"),
+    ):
+        pytest.fail("there is nothing to fill")
 
 
 def test_writing_replaces_a_link_and_not_its_target(tmp_path: Path) -> None:

@@ -15,12 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from anymus.errors import AnymusError, CheckpointError, DatasetError
+from anymus.errors import AnymusError, CheckpointError, DatasetError, DeviceError
 from anymus.images import read_rgb, write_png
 from anymus.params_train import TrainParams
 from anymus.torchlib import deterministic
 from training.checkpoint import load_checkpoint, load_generator, save_checkpoint
 from training.data import Batch, find_pictures
+from training.dry_run import dry_run
 from training.guard import StopRequest, only_run_in, stop_on_signal
 from training.loop import (
     TrainReport,
@@ -483,6 +484,20 @@ def test_missing_pictures_are_an_error_before_anything_is_written(tmp_path: Path
         run_in(tmp_path, tmp_path / "nowhere")
     assert not checkpoints_in(tmp_path)
     assert not (tmp_path / "results").exists()
+
+
+def test_where_nothing_compiles_no_run_is_begun(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_compiler(_: object) -> None:
+        raise RuntimeError("InvalidCxxCompiler: none found\nand a long story")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    with pytest.raises(DeviceError, match=r"for cpu here \(InvalidCxxCompiler: none found\)"):
+        run_in(tmp_path, dataset, is_compiled=True)
+    with pytest.raises(DeviceError, match=r"torch\.compile does not work"):
+        dry_run(tiny(is_compiled=True), seed=1, dataset_dir=dataset)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_rate_is_constant_then_falls_to_zero() -> None:

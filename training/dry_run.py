@@ -17,7 +17,7 @@ from anymus.errors import DatasetError
 from anymus.options import print_report
 from anymus.params_train import TrainParams
 from anymus.progress import log
-from anymus.torchlib import deterministic, pick_device
+from anymus.torchlib import deterministic, pick_device, require_compiler
 
 from .data import Batch, find_pictures
 from .diffaug import draw_numbers
@@ -94,12 +94,14 @@ def dry_run(
         is_measured: Do the iterations.
 
     Raises:
-        DeviceError: The device is not there; not raised if nothing is measured.
+        DeviceError: The device or its compiler is not there; not raised if nothing is measured.
     """
     sizes, state_mib, kept_mib = _count(params)
     measured: dict[str, Any] = {}
     if is_measured:
         device = pick_device(params.device)
+        if params.is_compiled:
+            require_compiler(device)
         with deterministic(device, is_on=params.is_deterministic):
             iteration_s = _measure(params, device, seed)
         measured = {

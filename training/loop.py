@@ -27,7 +27,7 @@ from anymus.files import atomic_folder, write_json
 from anymus.images import read_rgb, write_png
 from anymus.params_train import TrainParams
 from anymus.progress import log
-from anymus.torchlib import deterministic, pick_device
+from anymus.torchlib import deterministic, pick_device, require_compiler
 
 from .checkpoint import TrainingState, load_checkpoint, save_generator
 from .curves import append_history, cut_history, read_history, write_curves, write_scores
@@ -178,12 +178,14 @@ def train(  # noqa: PLR0913 - one object, the rest are paths by keyword
         DatasetError: no pictures, or one that cannot be read any more.
         CheckpointError: checkpoints exist and all are damaged.
         CollapseError: a generator makes blank pictures, or all alike.
-        DeviceError: the device, or TensorBoard, is not there.
+        DeviceError: the device, its compiler or TensorBoard is not there.
         InterruptedRunError: a signal stopped it; the state is saved.
         AnymusError: a loss is not finite, the disk is full, or another run holds `models_dir`.
     """
     clock = _Clock(log_path, 0, params.max_seconds)
     with join_world(pick_device(params.device)) as (world, device), ExitStack() as stack:
+        if params.is_compiled:
+            require_compiler(device)
         run = _open_run(params, seed, dataset_dir, models_dir / "checkpoints", device, world)
         if world.is_writer:
             stack.enter_context(only_run_in(models_dir))
