@@ -555,6 +555,12 @@ def refine_weights(
             min=0.0, max=1.0, help="Of what discriminators see: so many recoloured, shifted, cut."
         ),
     ] = 0.0,
+    margin_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.25, help="Left, right and above: so much discriminators do not see."
+        ),
+    ] = 0.0,
     iterations: IterationsOption = 2000,
     batch_size: Annotated[int, typer.Option(min=1, help="Photos an iteration.")] = 2,
     lr: RateOption = 1e-4,
@@ -594,6 +600,7 @@ def refine_weights(
         fade_share=fade_share,
         lamp_share=lamp_share,
         augment_share=augment_share,
+        margin_share=margin_share,
         iterations=iterations,
         batch_size=batch_size,
         lr=lr,

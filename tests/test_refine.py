@@ -27,14 +27,15 @@ from anymus.errors import (
 )
 from anymus.framing import Framing, crop_transform
 from anymus.images import RgbU8, write_png
+from inference.grey import take_colour
 from training import lessons as lessons_module
 from training import refine as refine_module
 from training import schoolbook as schoolbook_module
 from training.checkpoint import load_generator, save_generator
 from training.lessons import VIEWS, Lesson, agree, draw, judge, make_lessons
 from training.losses import find_head
-from training.networks import Generator
-from training.refine import RefineOptions, _lines, _rate, refine
+from training.networks import Discriminator, Generator
+from training.refine import RefineOptions, _as_judged, _lines, _rate, refine
 from training.refine_state import RefineState, folder_of, keep_lessons
 from training.schoolbook import (
     Batch,
@@ -298,7 +299,24 @@ def test_refining_writes_a_generator_that_says_what_it_is(
     assert card["licence"] == "MIT and CC BY-NC-SA 4.0"
     assert len(card["refined_from"]) == 64
     assert card["parameters"]["refine"]["iterations"] == 3
-    assert "is_grey" not in card  # training moves the channels apart
+    assert "is_grey" not in card  # whatever was said of what it began from
+
+
+def test_what_draws_in_greys_goes_on_without_colour(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
+    grey = tmp_path / "grey" / "generator_a2b.safetensors"
+    take_colour(weights, grey)
+    heads = {}
+    for file in (weights, grey):
+        report = refine(file, dataset, tmp_path / "out" / file.parent.name, options())
+        generator, card = load_generator(report.file)
+        heads[file] = generator.head.weight
+        assert card.get("is_grey", False) is (file is grey)
+    assert torch.equal(heads[grey], heads[grey][:1].expand_as(heads[grey]))
+    assert not torch.equal(heads[grey], load_generator(grey)[0].head.weight)  # it has learned
+    assert not torch.equal(heads[weights][0], heads[weights][1])
 
 
 def test_the_log_has_no_rows_of_the_warm_up(
@@ -358,6 +376,29 @@ def test_what_discriminators_see_is_augmented_and_nothing_else(
     assert any(not torch.equal(before[name], blind[name]) for name in plain)  # lessons still teach
 
 
+def test_discriminators_do_not_see_the_margin(
+    dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    forward = Discriminator.forward
+
+    def record(self: Discriminator, x: Tensor, *counts: object) -> object:
+        seen.append(tuple(x.shape[1:]))
+        return forward(self, x, *counts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
+    monkeypatch.setattr(Discriminator, "forward", record)
+    files = [tmp_path / f"{share}.safetensors" for share in (0.0, 0.1)]
+    for file, share in zip(files, (0.0, 0.1), strict=True):
+        refine(weights, dataset, file, options(iterations=1, margin_share=share))
+    assert set(seen) == {(3, 64, 64), (3, 58, 52)}  # below, where shoulders are, they see all
+    whole, inner = (load_generator(file)[0].state_dict() for file in files)
+    assert any(not torch.equal(whole[name], inner[name]) for name in whole)
+    picture = torch.arange(64.0).expand(1, 3, 64, 64)
+    columns = _as_judged(picture, torch.zeros(1), augment=0.0, margin=0.1)[0, 0, 0]
+    assert columns.tolist() == list(range(6, 58))
+
+
 def test_around_the_head_lessons_weigh_more(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -394,13 +435,14 @@ def test_the_command_takes_others_to_draw(dataset: Path, weights: Path, tmp_path
     other = save(tmp_path / "other", 4, image_size_px=32, base_channels=8)
     command = ["weights", "refine", str(weights.parent), "--with", str(other.parent)]
     few = ["--dataset", str(dataset), "--iterations", "1", "--best", "3", "--json"]
-    judges = ["--around-weight", "3", "--augment-share", "0.4"]
+    judges = ["--around-weight", "3", "--augment-share", "0.4", "--margin-share", "0.1"]
     out = tmp_path / "refined"
     done = CliRunner().invoke(build_app(), [*command, *few, *judges, "-o", str(out)])
     assert done.exit_code == 0, done.output
     assert [path.name for path in out.iterdir()] == ["generator_a2b.safetensors"]
     how = load_generator(out / "generator_a2b.safetensors")[1]["parameters"]["refine"]
-    assert (how["best"], how["around_weight"], how["augment_share"]) == (3, 3, 0.4)
+    judged = [how[name] for name in ("around_weight", "augment_share", "margin_share")]
+    assert (how["best"], *judged) == (3, 3, 0.4, 0.1)
 
 
 def test_without_its_own_drawings_only_others_teach(

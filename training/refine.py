@@ -88,6 +88,8 @@ class RefineOptions:
             shadow with a straight edge that others have.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
+        margin_share: Which share of the width on the left and on the right, and of the height
+            above, discriminators do not see: there pages have panel borders, balloons and letters.
         iterations: Of training, after the discriminators' warm-up.
         batch_size: Photos, twins, and real drawings beside those of twins, an iteration.
         lr: Learning rate of Adam; it falls to 0 over the second half.
@@ -111,6 +113,7 @@ class RefineOptions:
     fade_share: float = 0.0
     lamp_share: float = 0.0
     augment_share: float = 0.0
+    margin_share: float = 0.0
     iterations: int = 2000
     batch_size: int = 2
     lr: float = 1e-4
@@ -149,7 +152,8 @@ class RefineReport:
 def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) -> RefineReport:
     """Write a generator that draws more steadily than the one it began as.
 
-    A run that was cut goes on where it was, given the same arguments (`refine_state`).
+    A run that was cut goes on where it was, given the same arguments (`refine_state`). What draws in
+    greys alone is refined without colours.
 
     Args:
         weights: A generator from photo to manga.
@@ -210,7 +214,8 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         )
         mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
-        save_generator(dst, mean.cpu(), facts)
+        is_grey = {"is_grey": True} if _draws_greys(mean) else {}
+        save_generator(dst, mean.cpu(), {**facts, **is_grey})
         folder.remove()
     return RefineReport(
         file=dst,
@@ -297,6 +302,8 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
     """Return the state before the first iteration of the discriminators' warm-up."""
     mean = copy.deepcopy(generator).eval().requires_grad_(False)
     generator.train().requires_grad_(True)
+    if _draws_greys(generator):  # then its three filters get one gradient, and stay alike
+        generator.head.weight.register_hook(_alike)  # type: ignore[no-untyped-call]
     judges = _make_judges(generator, options.seed).to(device)
     adam = {"betas": (0.5, 0.999), "fused": True}
     optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, **adam)  # type: ignore[arg-type]
@@ -306,6 +313,17 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
             set_forms(network, COMPILED_FORMS)
             network.compile(dynamic=False)
     return RefineState(generator, mean, judges, optimizer, judges_optimizer, step=-WARM_UP)
+
+
+def _draws_greys(generator: Generator) -> bool:
+    """Return whether red, green and blue come out of one filter thrice (`anymus weights grey`)."""
+    filters = generator.head.weight
+    return torch.equal(filters, filters[:1].expand_as(filters))
+
+
+def _alike(filters: Tensor) -> Tensor:
+    """Return the mean of filters (3, C, K, K) in place of each."""
+    return filters.mean(dim=0, keepdim=True).expand_as(filters)
 
 
 def _one_iteration(
@@ -324,7 +342,10 @@ def _one_iteration(
         ),
     )
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
-    real, drawn, own = (partial(_changed, numbers=x, share=options.augment_share) for x in numbers)
+    real, drawn, own = (
+        partial(_as_judged, numbers=x, augment=options.augment_share, margin=options.margin_share)
+        for x in numbers
+    )
     with torch.autocast(device.type, dtype=torch.bfloat16):
         image = batch.wanted if step < 1 else state.generator(batch.photos).image
         judged = _judge_both(state.judges, real(batch.real), drawn(image.detach()))
@@ -362,11 +383,12 @@ def _make_judges(generator: Generator, seed: int) -> nn.ModuleList:
     return judges.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload,no-any-return]
 
 
-def _changed(x: Tensor, numbers: Tensor, share: float) -> Tensor:
-    """Return pictures (N, 3, H, W) as discriminators see them, a share of them changed."""
-    if not share:
-        return x
-    return augmented(x, numbers.to(x.device), torch.tensor(share, device=x.device), _CHANGES)
+def _as_judged(x: Tensor, numbers: Tensor, augment: float, margin: float) -> Tensor:
+    """Return pictures (N, 3, H, W) as discriminators see them: some changed, all without margin."""
+    if augment:
+        x = augmented(x, numbers.to(x.device), torch.tensor(augment, device=x.device), _CHANGES)
+    cut_px = round(x.shape[-1] * margin)
+    return x[..., cut_px:, cut_px : x.shape[-1] - cut_px]
 
 
 def _judge_both(judges: nn.ModuleList, real: Tensor, drawn: Tensor) -> Tensor:
