@@ -152,8 +152,8 @@ class RefineReport:
 def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) -> RefineReport:
     """Write a generator that draws more steadily than the one it began as.
 
-    A run that was cut goes on where it was, given the same arguments (`refine_state`). What draws in
-    greys alone is refined without colours.
+    A run that was cut goes on where it was, given the same arguments (`refine_state`). What draws
+    in greys alone is refined without colours.
 
     Args:
         weights: A generator from photo to manga.
