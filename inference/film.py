@@ -302,18 +302,21 @@ def _write_part(path: Path, frames: Iterator[RgbU8], film: Source, item: Item) -
 
 
 def _finish(film: Source, cut: _Cut, item: Item, paths: list[Path], studio: Studio) -> None:
-    """Make the output of what lies in the work folder."""
-    if item.format == "gif":
-        durations_ms = gif_durations_ms(cut.times, film.facts.time_base)
-        write_gif(item.output, lambda: (read_rgb(path) for path in paths), durations_ms)
-    elif item.format in _PICTURES:
+    """Make the output in the work folder, of what lies there, then put it in its place."""
+    if item.format in _PICTURES:
         with atomic_folder(item.output) as folder:
             for path in paths:
                 link_file(path, folder / path.name)
+        return
+    made = paths[0].with_name(f"film{item.output.suffix}")
+    if item.format == "gif":
+        durations_ms = gif_durations_ms(cut.times, film.facts.time_base)
+        write_gif(made, lambda: (read_rgb(path) for path in paths), durations_ms)
     else:
         sound = film.path if isinstance(film, Film) else None
         kept = studio.is_metadata_kept
-        join_parts(paths, cut.times, film.facts, item.output, sound, is_metadata_kept=kept)
+        join_parts(paths, cut.times, film.facts, made, sound, is_metadata_kept=kept)
+    made.replace(item.output)
 
 
 def gif_durations_ms(times: Sequence[tuple[int, int]], time_base: Fraction) -> list[int]:

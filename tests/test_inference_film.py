@@ -313,6 +313,29 @@ def test_requests_that_make_no_sense_are_refused(models: Path, tmp_path: Path) -
             _run(models, source, tmp_path / output, **options)
 
 
+@pytest.mark.parametrize("output", ["out.mp4", "out.gif"])
+def test_what_is_unfinished_lies_in_the_work_folder_alone(
+    tmp_path: Path, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    put = Path.replace
+
+    def die_at_the_end(path: Path, target: Path) -> Path:
+        if "frame-" in path.name:
+            return put(path, target)
+        seen.extend(_names(made.parent))
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(Path, "replace", die_at_the_end)
+    source = write_film(tmp_path / "in.mp4", moving(3))
+    made = tmp_path / "made" / output
+    output_format: Any = output.split(".")[1]
+    with pytest.raises(RuntimeError, match="killed"):
+        convert_film(_item(source, made, output_format), _studio())
+    assert len(seen) == 1  # a kill there would have left what the next run goes on with
+    assert seen[0].startswith(".anymus-")
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_ends_the_same(models: Path, tmp_path: Path) -> None:
     source = write_film(tmp_path / "in.mp4", moving(150), sound="aac")
