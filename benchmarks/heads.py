@@ -16,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from anymus.images import RgbU8, read_rgb, resize_rgb
+from anymus.images import RgbU8, resize_rgb
 from inference.translator import Translator, find_weights
 from training.baselines import make_baselines, mean_palette, measure_palette
 from training.data import find_pictures
 from training.features import Features, RandomVgg
 from training.losses import find_head
 from training.metrics import Sampling, kid
+from training.pair import read_squares
 
 SEED = 1
 
@@ -33,8 +34,8 @@ def main() -> None:
     sets = [Translator.load(find_weights(Path(name), "a2b"), "cpu") for name in arguments.weights]
     size_px = sets[0].size_px
     photos, drawings, learned = (
-        [resize_rgb(read_rgb(path), size_px, size_px) for path in find_pictures(folder)]
-        for folder in (arguments.dataset / part for part in ("testA", "testB", "trainB"))
+        read_squares(find_pictures(arguments.dataset / part), size_px)
+        for part in ("testA", "testB", "trainB")
     )
     palette = mean_palette([measure_palette(picture) for picture in learned])
     ways: dict[str, Callable[[RgbU8], RgbU8]] = dict(
