@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import ModuleType
 
 import torch
@@ -64,6 +64,24 @@ def pick_device(name: str) -> torch.device:
             "use --device auto, or cpu",
         )
     return device
+
+
+def half_precision(device: torch.device) -> AbstractContextManager[object]:
+    """Return the context in which convolutions are computed in bfloat16, where that is quicker.
+
+    On a CPU without instructions for it they stay in single precision: torch then turns every
+    number back and forth (measured: `python benchmarks/refine_step.py`, docs/training.md).
+    """
+    if device.type == "cpu" and not _has_half_instructions():
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def _has_half_instructions() -> bool:
+    """Return whether this CPU computes with bfloat16; True where torch cannot tell."""
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.12 and newer have it
+    known = [bool(there) for name, there in tell().items() if "bf16" in name]
+    return any(known) if known else True
 
 
 def require_compiler(device: torch.device) -> None:

@@ -11,14 +11,11 @@ and the lesson's loss at its end.
 
 import argparse
 import statistics
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 
-from anymus.drawing.twin import draw_twins, twins_rng
-from anymus.images import write_png
 from anymus.torchlib import deterministic
 from inference.translator import find_weights
 from training.memory import keep_freed_memory
@@ -77,12 +74,9 @@ def begin(
 
 def make_book(weights: Path) -> Schoolbook:
     """Return lessons of people whom the renderers draw both ways, and drawings of others."""
-    lessons = draw_twin_lessons(PEOPLE, 1, _framing(weights, read_facts(weights)))
-    with tempfile.TemporaryDirectory() as scratch:
-        paths = [Path(scratch) / f"{number}.png" for number in range(DRAWINGS)]
-        for number, path in enumerate(paths):
-            write_png(path, draw_twins(twins_rng(2, number)).manga.rgb_u8)
-        return compile_book(lessons, paths, [])
+    framing = _framing(weights, read_facts(weights))
+    drawings = [twins.drawing for twins in draw_twin_lessons(DRAWINGS, 2, framing)]
+    return compile_book(draw_twin_lessons(PEOPLE, 1, framing), drawings, [])
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -511,6 +511,10 @@ def refine_weights(
         "data/processed"
     ),
     best: Annotated[int, typer.Option(min=1, help="Drawings that a lesson is made of.")] = 5,
+    portraits: Annotated[
+        Path | None,
+        typer.Option(help="Table of who sits in which photo: our renderer draws the lessons."),
+    ] = None,
     twins: Annotated[
         int, typer.Option(min=0, help="People that are drawn both ways and learned from, too.")
     ] = 0,
@@ -588,6 +592,7 @@ def refine_weights(
         others=tuple(find_weights(path, "a2b") for path in others or ()),
         learns_from_own=learns_from_own,
         best=best,
+        portraits=portraits,
         twins=twins,
         lesson_weight=lesson_weight,
         around_weight=around_weight,

@@ -23,7 +23,7 @@ from anymus.errors import CheckpointError, ParamsError
 from anymus.files import sha256_file
 from anymus.images import read_rgb, resize_rgb
 from anymus.progress import log, track
-from anymus.torchlib import deterministic, pick_device
+from anymus.torchlib import deterministic, half_precision, pick_device
 
 from .checkpoint import load_generator, save_generator
 from .data import Augmentation, augment, find_pictures, photograph_otherwise, to_signed, to_square
@@ -182,7 +182,7 @@ def _teach(
         if index >= len(paths):
             rng = np.random.default_rng([options.seed, index])
             rgb_u8 = photograph_otherwise(rgb_u8, light, rng)
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with half_precision(device):
             image = teacher(to_signed(rgb_u8[None]).to(device)).image
         given[index] = resize_rgb(rgb_u8, load_px, load_px)
         wanted[index] = resize_rgb(to_rgb(image.float()), load_px, load_px)
@@ -201,7 +201,7 @@ def _learn(
         given, wanted = (x.to(device) for x in _batch(lessons, step, options))
         share = (step - 1) / options.iterations
         optimizer.param_groups[0]["lr"] = options.lr * (0.5 + 0.5 * math.cos(math.pi * share))
-        with torch.autocast(device.type, dtype=torch.bfloat16):
+        with half_precision(device):
             loss = drawing_loss(student(given).image, wanted)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]

@@ -21,6 +21,7 @@ from anymus.detectors import FaceDetector, make_detector
 from anymus.images import RgbU8, read_rgb, resize_rgb
 from anymus.progress import track
 from anymus.shards import plain_path
+from anymus.torchlib import half_precision
 
 from .content import LOOK_PX, NEAR, Eyes, eye_drift, read_eyes
 from .data import find_pictures, to_signed, to_square, with_gamma
@@ -184,7 +185,7 @@ def draw(teacher: Generator, photo: RgbU8, view: View, device: torch.device) -> 
     shown = to_square(with_gamma(photo, view.gamma_stops), int(teacher.arguments["image_size_px"]))
     if view.is_mirrored:
         shown = shown[:, ::-1]
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with half_precision(device):
         image = teacher(to_signed(shown[None]).to(device)).image
     drawing = to_square(to_rgb(image.float()), len(photo))
     return np.ascontiguousarray(drawing[:, ::-1]) if view.is_mirrored else drawing

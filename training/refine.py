@@ -24,11 +24,12 @@ from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 from anymus.errors import CheckpointError, InterruptedRunError, ParamsError
 from anymus.files import sha256_file
 from anymus.framing import Framing
+from anymus.images import read_rgb
 from anymus.progress import log, track
-from anymus.torchlib import deterministic, pick_device, require_compiler
+from anymus.torchlib import deterministic, half_precision, pick_device, require_compiler
 
 from .checkpoint import load_generator, save_generator
-from .data import find_pictures, training_data_sha256
+from .data import find_pictures, to_square, training_data_sha256
 from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
 from .guard import only_run_in, stop_on_signal
@@ -37,6 +38,7 @@ from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
+from .portraits import make_portrait_lessons, read_sittings
 from .refine_state import (
     RefineFolder,
     RefineState,
@@ -69,6 +71,8 @@ class RefineOptions:
         others: Generators of other runs that also draw each photo; of any size, one framing.
         learns_from_own: Whether its own drawings may be lessons, too; else those of others alone.
         best: How many of a photo's drawings its lesson is the median of.
+        portraits: Table of who sits in which photo, and where (`portraits`): our renderer draws
+            the lessons, and discriminators know its portraits alone. None: generators draw them.
         twins: People whom the renderers draw both ways; 0: none.
         lesson_weight: Of the difference to lessons in the loss, beside 1 for each discriminator.
         around_weight: How many times as much lessons weigh around the head, where pages have panel
@@ -101,6 +105,7 @@ class RefineOptions:
     others: tuple[Path, ...] = ()
     learns_from_own: bool = True
     best: int = BEST
+    portraits: Path | None = None
     twins: int = 0
     lesson_weight: float = 10.0
     around_weight: float = 1.0
@@ -182,6 +187,9 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         raise ParamsError("--sitters are cut out for --wall-share, which is 0", "give it, too")
     chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
     cuts = chosen if options.wall_share else None
+    sittings = read_sittings(options.portraits, dataset_dir) if options.portraits else {}
+    if options.portraits and options.others:
+        raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
     device = pick_device(options.device)
     if options.is_compiled:
         require_compiler(device)
@@ -201,18 +209,21 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             else []
         )
         before = count_in_place(own, dataset_dir / "testA", device)
+        photos, side_px = dataset_dir / "trainA", int(own.arguments["image_size_px"])
         lessons = keep_lessons(
             folder,
-            lambda: make_lessons(
-                own,
-                teachers,
-                dataset_dir / "trainA",
-                device,
-                options.best,
-                cuts=cuts,
+            lambda: (
+                make_portrait_lessons(photos, side_px, sittings, cuts)
+                if sittings
+                else make_lessons(own, teachers, photos, device, options.best, cuts=cuts)
             ),
         )
-        mean = _learn(own, compile_book(lessons, real, twins), options, folder, device)
+        drawings = (
+            [lesson.drawing for lesson in lessons if lesson.has_face]
+            if sittings
+            else [to_square(read_rgb(path), side_px) for path in real]
+        )
+        mean = _learn(own, compile_book(lessons, drawings, twins), options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
         is_grey = {"is_grey": True} if _draws_greys(mean) else {}
         save_generator(dst, mean.cpu(), {**facts, **is_grey})
@@ -346,14 +357,14 @@ def _one_iteration(
         partial(_as_judged, numbers=x, augment=options.augment_share, margin=options.margin_share)
         for x in numbers
     )
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with half_precision(device):
         image = batch.wanted if step < 1 else state.generator(batch.photos).image
         judged = _judge_both(state.judges, real(batch.real), drawn(image.detach()))
     update(state.judges_optimizer, judged)
     if step < 1:
         return torch.zeros(len(_NAMES))
     state.optimizer.param_groups[0]["lr"] = options.lr * _rate(step, options.iterations)
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with half_precision(device):
         losses = _losses(state.judges, image, own(image), batch, options)
     weights = (1.0, options.lesson_weight, options.skin_weight, options.twin_weight)
     update(
@@ -444,6 +455,7 @@ def _facts(
         **asdict(options),
         "others": [sha256_file(path) for path in options.others],
         "sitters": sha256_file(options.sitters) if options.sitters else None,
+        "portraits": sha256_file(options.portraits) if options.portraits else None,
     }
     size_px = card["architecture"]["image_size_px"]
     return {**taught_facts(card, "refine", how, size_px), "refined_from": sha256_file(files[0])}

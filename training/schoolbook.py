@@ -4,7 +4,6 @@ Each batch follows from the seed and its place alone, so a run that was cut show
 """
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from anymus.drawing.twin import draw_twins, twins_rng
 from anymus.framing import Framing, crop_transform, cut
-from anymus.images import RgbU8, decode_rgb, encode_jpeg, read_rgb, resize_rgb
+from anymus.images import RgbU8, decode_rgb, encode_jpeg, resize_rgb
 from anymus.progress import track
 
 from .data import (
@@ -24,7 +23,6 @@ from .data import (
     photograph_otherwise,
     shadowed,
     to_signed,
-    to_square,
 )
 from .distil import GAMMA_JITTER, GREY_SHARE
 from .lamp import lit_by_a_lamp
@@ -82,11 +80,15 @@ class Batch(NamedTuple):
 
 
 def compile_book(
-    lessons: Sequence[Lesson], real: Sequence[Path], twins: Sequence[Lesson]
+    lessons: Sequence[Lesson], drawings: Sequence[RgbU8], twins: Sequence[Lesson]
 ) -> Schoolbook:
-    """Return the lessons with all that their batches need."""
-    side_px = len(lessons[0].photo)
-    drawings = [to_square(read_rgb(path), side_px) for path in real]
+    """Return the lessons with all that their batches need.
+
+    Args:
+        lessons: At least one.
+        drawings: Real ones, for discriminators, of the lessons' size.
+        twins: As lessons; they may be none.
+    """
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
     often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])

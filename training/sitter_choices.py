@@ -99,7 +99,7 @@ def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
         DatasetError: There is no manifest, or it is damaged.
     """
     chosen = dict(_read_table(path))
-    names = {row: name for name, row in _ids(dataset_dir).items()}
+    names = {row: name for name, row in ids_of(dataset_dir).items()}
     known = {names[one]: cut for one, cut in chosen.items() if one in names}
     if not known:
         raise ParamsError(f"{path} has no choice for a photo of {dataset_dir}", "fill in its cuts")
@@ -117,7 +117,7 @@ def _read_table(path: Path) -> Iterator[tuple[str, int]]:
             yield line["id"] or "", int(cut)
 
 
-def _ids(dataset_dir: Path) -> Mapping[str, str]:
+def ids_of(dataset_dir: Path) -> Mapping[str, str]:
     """Return the id of each picture by its path below the data set."""
     if not (dataset_dir / MANIFEST_NAME).is_file():
         raise DatasetError(
@@ -128,7 +128,7 @@ def _ids(dataset_dir: Path) -> Mapping[str, str]:
 
 
 def _find_unclear(paths: Sequence[Path], dataset_dir: Path) -> Iterator[_Unclear]:
-    ids = _ids(dataset_dir)
+    ids = ids_of(dataset_dir)
     for path in track(paths, "cut out", len(paths)):
         photo = to_square(read_rgb(path), _SHOWN_PX)
         name = plain_path(path).relative_to(dataset_dir).as_posix()

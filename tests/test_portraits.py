@@ -1,0 +1,181 @@
+"""Portraits: who sits in a photo is drawn where the photo has them, and a network learns it."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_sitter_choices import IDS, record
+from test_sitters import portrait, sloping
+from typer.testing import CliRunner
+
+from anymus.cli import build_app
+from anymus.drawing.portrait import CHIN_RISE, CHOICES, Sitting, as_manga, draw_portrait
+from anymus.errors import ParamsError
+from anymus.images import RgbU8, write_png
+from anymus.manifest import ImageRecord, write_manifest
+from training.checkpoint import load_generator, save_generator
+from training.lessons import Lesson
+from training.networks import Generator
+from training.portraits import COLUMNS, make_portrait_lessons, read_sittings
+from training.refine import RefineOptions, refine
+from training.schoolbook import Schoolbook, compile_book
+
+SITTING = Sitting(
+    sex="man",
+    age="adult",
+    cut="side part",
+    hair="black",
+    skin="light",
+    glasses="none",
+    beard="none",
+    clothes="suit",
+    eyes=((0.38, 0.46), (0.62, 0.45)),
+    half_width=0.27,
+    brow_y=0.38,
+    nose_y=0.635,
+    mouth_y=0.72,
+    chin_y=0.9,
+    jaw=0.218,
+    gape=0.0,
+    lift=0.05,
+    wide=0.95,
+    gaze=0.0,
+    yaw=0.0,
+    pitch=0.0,
+)
+ROW = {
+    "left_eye_x": "0.38", "left_eye_y": "0.46", "right_eye_x": "0.62", "right_eye_y": "0.45",
+    **{name: str(getattr(SITTING, name)) for name in COLUMNS if hasattr(SITTING, name)},
+}  # fmt: skip
+
+
+def table(folder: Path, *changes: dict[str, str]) -> Path:
+    path = folder / "portraits.csv"
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, COLUMNS)
+        writer.writeheader()
+        writer.writerows({**ROW, **one} for one in changes)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two photos to learn from, one to look at, and a drawing that no discriminator sees."""
+    folder = tmp_path / "data"
+    rows = []
+    photo = portrait(sloping(110, 110))
+    for identity, file in zip(IDS, ("trainA/0.png", "trainA/1.png", "testA/0.png"), strict=True):
+        write_png(folder / file, photo)
+        rows.append(ImageRecord(**record(identity, file)))
+    write_png(folder / "trainB" / "0.png", np.full_like(photo, 90))
+    write_manifest(folder, rows)
+    return folder
+
+
+@pytest.mark.parametrize("yaw", [-20.0, 0.0, 20.0])
+@pytest.mark.parametrize("age", CHOICES["age"])
+def test_eyes_are_drawn_where_they_are(yaw: float, age: str) -> None:
+    face = draw_portrait(replace(SITTING, yaw=yaw, age=age), 256).faces[0]
+    drawn = np.array([face.landmarks["left_eye"], face.landmarks["right_eye"]]) / 256
+    assert np.abs(drawn - SITTING.eyes).max() < 0.012
+    assert np.allclose(drawn.mean(axis=0), np.mean(SITTING.eyes, axis=0), atol=0.002)
+
+
+def test_a_head_looks_to_the_side_that_its_photo_looks_to() -> None:
+    noses = [
+        draw_portrait(replace(SITTING, yaw=yaw), 256).faces[0].landmarks["nose"][0]
+        for yaw in (-20.0, 0.0, 20.0)
+    ]
+    assert noses[0] < noses[1] - 5 < noses[2] - 10
+
+
+def test_the_chin_is_a_little_nearer_and_all_above_it_by_its_share() -> None:
+    size = as_manga(SITTING).size
+    chin = (0.9 - 0.455) / 0.27
+    assert size.chin_y == pytest.approx(chin - CHIN_RISE)
+    assert size.mouth_y / size.chin_y == pytest.approx((0.72 - 0.455) / (0.9 - 0.455))
+
+
+def test_a_mouth_opens_as_the_photo_has_it() -> None:
+    moods = [
+        as_manga(replace(SITTING, gape=gape, lift=lift, wide=wide)).mood
+        for gape, lift, wide in [(0, 0, 0.9), (0, 0.1, 0.9), (0.1, 0.1, 1), (0.1, 0, 0.9),
+                                 (0.3, 0.1, 1.1), (0.3, 0, 0.7)]
+    ]  # fmt: skip
+    assert moods == ["calm", "smile", "grin", "talk", "laugh", "talk"]
+
+
+def test_every_trait_changes_the_drawing() -> None:
+    plain = draw_portrait(SITTING, 128).rgb_u8
+    for name, choices in CHOICES.items():
+        drawings = {
+            draw_portrait(replace(SITTING, **{name: one}), 128).rgb_u8.tobytes() for one in choices
+        }
+        assert len(drawings) > 1, name
+    assert (plain[:8, :8] == 255).all()
+
+
+def test_who_has_no_row_has_no_lesson(dataset: Path, tmp_path: Path) -> None:
+    sittings = read_sittings(table(tmp_path, {"id": IDS[1]}), dataset)
+    assert sittings == {"trainA/1.png": SITTING}
+    lessons = make_portrait_lessons(dataset / "trainA", 64, sittings)
+    assert [lesson.has_face for lesson in lessons] == [False, True]
+    assert (lessons[1].drawing == draw_portrait(SITTING, 64).rgb_u8).all()
+    assert lessons[1].photo.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hair": "purple"}, "portraits.csv:2: hair 'purple'"),
+        ({"yaw": ""}, "portraits.csv:2: yaw '' is no number"),
+        ({"chin_y": "nan"}, "portraits.csv:2: chin_y 'nan' is no number"),
+        ({"half_width": "0"}, "portraits.csv:2: half_width '0' is no width"),
+        ({"chin_y": "0.4"}, "portraits.csv:2: the chin is not below the eyes"),
+        ({"id": "f" * 64}, "names no photo of"),
+    ],
+)
+def test_what_is_no_table_of_sittings_is_refused(
+    dataset: Path, tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    path = table(tmp_path, {"id": IDS[0], **change})
+    with pytest.raises(ParamsError, match=message):
+        read_sittings(path, dataset)
+
+
+def test_the_command_learns_from_portraits_alone(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.refine.WARM_UP", 1)
+    generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
+    start = tmp_path / "start" / "generator_a2b.safetensors"
+    save_generator(start, generator, {"direction": "a2b"})
+    seen: list[RgbU8] = []
+
+    def compile_noted(
+        lessons: list[Lesson], drawings: list[RgbU8], twins: list[Lesson]
+    ) -> Schoolbook:
+        seen.extend(drawings)
+        return compile_book(lessons, drawings, twins)
+
+    monkeypatch.setattr("training.refine.compile_book", compile_noted)
+    path = table(tmp_path, {"id": IDS[0]})
+    command = ["weights", "refine", str(start.parent), "--dataset", str(dataset)]
+    command += ["--portraits", str(path), "--iterations", "2", "-o", str(tmp_path / "out")]
+    result = CliRunner().invoke(build_app(), [*command, "--device", "cpu"])
+    assert result.exit_code == 0, result.output
+    assert len(seen) == 1
+    assert (seen[0] == draw_portrait(SITTING, 32).rgb_u8).all()
+    _, facts = load_generator(tmp_path / "out" / start.name)
+    assert len(facts["parameters"]["refine"]["portraits"]) == 64
+
+
+def test_nobody_else_draws_beside_portraits(dataset: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    options = RefineOptions(
+        portraits=table(tmp_path, {"id": IDS[0]}), others=(start,), device="cpu"
+    )
+    with pytest.raises(ParamsError, match="nobody else draws"):
+        refine(start, dataset, tmp_path / "out.safetensors", options)

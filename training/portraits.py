@@ -1,0 +1,120 @@
+"""Portraits as lessons: what each photo's person looks like where our renderer of manga draws it.
+
+Who is in a photo and where the face lies says a table that a person and a detector of landmarks
+filled in; `anymus.drawing.portrait` draws it. So the lesson is a whole drawing, its eyes open and
+alike, on white paper, whatever a generator would make of the photo.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
+from anymus.errors import ParamsError
+from anymus.images import read_rgb
+from anymus.progress import log, track
+from anymus.shards import plain_path
+from anymus.tables import read_table
+
+from .data import find_pictures, to_square
+from .lessons import Lesson
+from .sitter_choices import ids_of
+from .sitters import find_sitter
+
+_EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
+_NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
+_SITTING = TypeAdapter(Sitting)
+COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
+
+
+def read_sittings(path: Path, dataset_dir: Path) -> dict[str, Sitting]:
+    """Return who sits in which photo, by the photo's path below the data set.
+
+    Args:
+        path: A CSV with the columns `COLUMNS`; `id` is of the manifest.
+        dataset_dir: Holds the manifest.
+
+    Raises:
+        ParamsError: It cannot be read, is no such table, or names no photo of the data set.
+        DatasetError: There is no manifest, or it is damaged.
+    """
+    named = dict(_read_rows(path))
+    names = {row: name for name, row in ids_of(dataset_dir).items()}
+    known = {names[one]: sitting for one, sitting in named.items() if one in names}
+    if not known:
+        raise ParamsError(f"{path} names no photo of {dataset_dir}", "give its own table")
+    if len(known) < len(named):
+        log.warning("%s: %d ids name no photo", path, len(named) - len(known))
+    return known
+
+
+def _read_rows(path: Path) -> Iterator[tuple[str, Sitting]]:
+    for line, where in read_table(path, COLUMNS, needed=COLUMNS):
+        row = {column: (line[column] or "").strip() for column in COLUMNS}
+        for column, choices in CHOICES.items():
+            if row[column] not in choices:
+                raise ParamsError(
+                    f"{where}: {column} {row[column]!r}", f"one of {', '.join(choices)}"
+                )
+        numbers = {
+            column: _number(row[column], f"{where}: {column}") for column in (*_EYES, *_NUMBERS)
+        }
+        _check(numbers, row, where)
+        left_x, left_y, right_x, right_y = (numbers.pop(column) for column in _EYES)
+        traits = {column: row[column] for column in CHOICES}
+        eyes = ((left_x, left_y), (right_x, right_y))
+        yield row["id"], _SITTING.validate_python({**traits, "eyes": eyes, **numbers})
+
+
+def _number(text: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ParamsError(f"{where} {text!r} is no number", "mend the table")
+    return value
+
+
+def _check(numbers: Mapping[str, float], row: Mapping[str, str], where: str) -> None:
+    """Refuse what cannot be drawn."""
+    if numbers["half_width"] <= 0:
+        raise ParamsError(
+            f"{where}: half_width {row['half_width']!r} is no width", "mend the table"
+        )
+    if numbers["chin_y"] <= max(numbers["left_eye_y"], numbers["right_eye_y"]):
+        raise ParamsError(f"{where}: the chin is not below the eyes", "mend the table")
+
+
+def make_portrait_lessons(
+    folder: Path,
+    size_px: int,
+    sittings: Mapping[str, Sitting],
+    cuts: Mapping[str, int] | None = None,
+) -> list[Lesson]:
+    """Return a lesson for each photo of a folder, in the order of `find_pictures`.
+
+    Who is in no row of the table has no lesson: of that photo discriminators alone judge.
+
+    Args:
+        folder: trainA of a data set.
+        size_px: Of the lessons.
+        sittings: Who sits there, by the photo's path below the data set.
+        cuts: As for `make_lessons`.
+
+    Raises:
+        DatasetError: There are no photos.
+        ImageError: One cannot be read.
+    """
+    lessons = []
+    paths = find_pictures(folder)
+    for path in track(paths, f"portray {folder.name}", len(paths)):
+        name = plain_path(path).relative_to(folder.parent).as_posix()
+        photo, sitting = to_square(read_rgb(path), size_px), sittings.get(name)
+        sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
+        drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
+        lessons.append(Lesson(photo, drawing, sitting is not None, is_hard=False, sitter=sitter))
+    return lessons
