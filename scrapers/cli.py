@@ -122,6 +122,9 @@ def draw(
         bool,
         typer.Option("--twins", help="Draw each person twice: in photo/ like a photo, in manga/."),
     ] = False,
+    is_on_paper: Annotated[
+        bool, typer.Option("--paper", help="Draw on white paper, without shadows on faces.")
+    ] = False,
     params: ParamsOption = DEFAULT_PARAMS,
     overrides: SetOption = None,
     is_json: JsonOption = False,
@@ -134,11 +137,13 @@ def draw(
     resolved = resolve_params(params, overrides)
     if has_twins and shares is not None:
         raise ParamsError("twins are drawn without --shares", "leave --shares out")
+    if has_twins and is_on_paper:
+        raise ParamsError("twins are on paper without --paper", "leave --paper out")
     if has_twins:
         print_report(draw_twins_folder(resolved, output, count), is_json)
         return
     chosen = None if shares is None else load_shares(shares)
-    print_report(draw_folder(resolved, output, count, chosen), is_json)
+    print_report(draw_folder(resolved, output, count, chosen, is_on_paper=is_on_paper), is_json)
 
 
 @sites_app.callback()

@@ -35,7 +35,14 @@ class DrawReport:
         return {"pictures": self.pictures, "folder": self.folder}
 
 
-def draw_folder(params: Params, dst: Path, count: int, shares: Shares | None = None) -> DrawReport:
+def draw_folder(
+    params: Params,
+    dst: Path,
+    count: int,
+    shares: Shares | None = None,
+    *,
+    is_on_paper: bool = False,
+) -> DrawReport:
     """Fill `dst` with `count` manga portraits (PNG, ink and flat greys) and their credits.csv.
 
     A picture depends on the seed and its number alone, so more of them leave the first ones as
@@ -46,6 +53,7 @@ def draw_folder(params: Params, dst: Path, count: int, shares: Shares | None = N
         dst: Folder to fill; an earlier drawing in it is replaced as a whole.
         count: How many, at least 1.
         shares: How often each trait occurs; None: as in portrait photographs.
+        is_on_paper: Whether they are on white paper, without shadows.
 
     Raises:
         ParamsError: `count` is below 1, or `dst` holds other things.
@@ -54,7 +62,8 @@ def draw_folder(params: Params, dst: Path, count: int, shares: Shares | None = N
     _require_count(count)
     _require_own(dst, _name_of(0))
     with atomic_folder(dst) as filling:
-        _draw_all(_Draw(filling, params.seed, shares or Shares()), count, params)
+        work = _Draw(filling, params.seed, shares or Shares(), is_on_paper)
+        _draw_all(work, count, params)
         write_text(filling / "credits.csv", _credits(_name_of(number) for number in range(count)))
     return DrawReport(count, dst.as_posix())
 
@@ -98,9 +107,11 @@ class _Draw:
     folder: Path
     seed: int
     shares: Shares
+    is_on_paper: bool
 
     def __call__(self, number: int) -> str:
-        drawing = draw_sitter(np.random.default_rng([self.seed, number]), *_SIZE_PX, self.shares)
+        rng = np.random.default_rng([self.seed, number])
+        drawing = draw_sitter(rng, *_SIZE_PX, self.shares, is_on_paper=self.is_on_paper)
         write_png(self.folder / _name_of(number), drawing.rgb_u8)
         return _name_of(number)
 

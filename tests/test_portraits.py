@@ -126,6 +126,13 @@ def test_who_has_no_row_has_no_lesson(dataset: Path, tmp_path: Path) -> None:
     assert lessons[1].photo.shape == (64, 64, 3)
 
 
+def test_who_has_a_rare_trait_is_shown_more_often(dataset: Path) -> None:
+    many = {f"trainA/{number}.png": SITTING for number in range(40)}
+    sittings = {**many, "trainA/1.png": replace(SITTING, beard="full")}
+    lessons = make_portrait_lessons(dataset / "trainA", 32, sittings)
+    assert [lesson.is_hard for lesson in lessons] == [False, True]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

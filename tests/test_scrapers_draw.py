@@ -15,6 +15,7 @@ from anymus.drawing.shares import Shares, load_shares
 from anymus.drawing.sitter import draw_sitter, draw_sitting_person
 from anymus.errors import ParamsError
 from anymus.files import sha256_bytes
+from anymus.images import read_rgb
 from anymus.manifest import read_manifest
 from anymus.params import Params
 from scrapers.draw import AUTHOR, draw_folder, draw_twins_folder
@@ -36,6 +37,23 @@ def test_a_portrait_depends_on_the_seed_and_its_number_alone(
     assert few.items() < more.items()
     assert len(set(more.values())) == 3
     assert not set(few.values()) & set(hashes(tmp_path / "other").values())
+
+
+def test_on_paper_the_same_people_stand_before_white_without_shadows(
+    params: Params, tmp_path: Path
+) -> None:
+    draw_folder(params, tmp_path / "paper", 6, is_on_paper=True)
+    for number in range(6):
+        paper = read_rgb(tmp_path / "paper" / f"sitter-{number:05d}.png")
+        rng = np.random.default_rng([params.seed, number])
+        usual = draw_sitter(rng).rgb_u8
+        assert (paper[:40, :2] == 255).all()
+        assert paper.mean() >= usual.mean()
+        ink = (usual < 40).all(axis=2)
+        assert (paper[ink] < 128).mean() > 0.9
+    result = CliRunner().invoke(build_app(), ["draw", "twins", "--twins", "--paper"])
+    assert isinstance(result.exception, ParamsError)
+    assert "on paper without --paper" in str(result.exception)
 
 
 def test_drawn_portraits_are_collected_with_their_licence(params: Params, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ alike, on white paper, whatever a generator would make of the photo.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -24,6 +25,7 @@ from .lessons import Lesson
 from .sitter_choices import ids_of
 from .sitters import find_sitter
 
+RARE_SHARE = 1 / 16
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 _SITTING = TypeAdapter(Sitting)
@@ -97,7 +99,9 @@ def make_portrait_lessons(
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
-    Who is in no row of the table has no lesson: of that photo discriminators alone judge.
+    Who is in no row of the table has no lesson: of that photo discriminators alone judge. Who has a
+    trait that few have (a beard, dark skin, an afro: below `RARE_SHARE`) counts as hard, and so is
+    shown more often.
 
     Args:
         folder: trainA of a data set.
@@ -109,12 +113,23 @@ def make_portrait_lessons(
         DatasetError: There are no photos.
         ImageError: One cannot be read.
     """
-    lessons = []
+    lessons, rare = [], _find_rare(sittings)
     paths = find_pictures(folder)
     for path in track(paths, f"portray {folder.name}", len(paths)):
         name = plain_path(path).relative_to(folder.parent).as_posix()
         photo, sitting = to_square(read_rgb(path), size_px), sittings.get(name)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
-        lessons.append(Lesson(photo, drawing, sitting is not None, is_hard=False, sitter=sitter))
+        lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))
     return lessons
+
+
+def _find_rare(sittings: Mapping[str, Sitting]) -> set[str]:
+    """Return of whom some trait is rare."""
+    counts = {trait: Counter(getattr(one, trait) for one in sittings.values()) for trait in CHOICES}
+    few = RARE_SHARE * len(sittings)
+    return {
+        name
+        for name, one in sittings.items()
+        if any(count[getattr(one, trait)] < few for trait, count in counts.items())
+    }

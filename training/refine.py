@@ -134,7 +134,8 @@ class RefineReport:
     Attributes:
         file: The generator.
         lessons: Photos that it learned from.
-        hard: Those of them whose drawing lacked a face or eyes in their place before.
+        hard: Those of them whose drawing lacked a face or eyes in their place before; of portraits
+            those who have a rare trait.
         without_face: Those of them of which no drawing has a face; only discriminators saw them.
         held_out: Photos of the test side.
         in_place_before: How many of their drawings had a face with its eyes in their place.

@@ -25,6 +25,8 @@ def draw_sitter(
     width_px: int = 320,
     height_px: int = 400,
     shares: Shares | None = None,
+    *,
+    is_on_paper: bool = False,
 ) -> Drawing:
     """A portrait in ink and flat greys: one person, looking about ahead, before a plain ground.
 
@@ -33,6 +35,7 @@ def draw_sitter(
         width_px: width of the picture.
         height_px: height of the picture.
         shares: how often each trait occurs; None: as in portrait photographs.
+        is_on_paper: whether the ground is always white and no side of a face in shadow.
     """
     person = draw_sitting_person(rng, shares)
     canvas: NDArray[np.uint8] = np.full(
@@ -47,8 +50,10 @@ def draw_sitter(
     frame = Frame(middle, unit, person.pose.roll_rad, person.pose.is_mirrored)
     pen = Pen(canvas, frame, line_px=float(unit * rng.uniform(0.026, 0.034)), screen="grey")
     if rng.random() < 0.5:
-        tone_fade(pen, (rng.uniform(0.0, 0.3), rng.uniform(0.0, 0.3)))
-    truth = paint_person(pen, person, rng)
+        tones = (rng.uniform(0.0, 0.3), rng.uniform(0.0, 0.3))
+        if not is_on_paper:
+            tone_fade(pen, tones)
+    truth = paint_person(pen, person, rng, has_side_shadow=False if is_on_paper else None)
     return Drawing(reduce_canvas(canvas, is_grey=True), (scale_truth(truth, 1 / SUPERSAMPLING),))
 
 
