@@ -10,6 +10,7 @@ from types import ModuleType
 import torch
 
 from anymus.errors import DeviceError
+from anymus.progress import log
 
 _BOXES = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
@@ -79,12 +80,29 @@ def half_precision(device: torch.device) -> AbstractContextManager[object]:
 
 def _has_half_instructions() -> bool:
     """Return whether this CPU computes with bfloat16; True where torch cannot tell."""
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # torch 2.12 and newer have it
+    tell = getattr(torch.cpu, "get_capabilities", dict)  # not every torch allowed has it
     known = [bool(there) for name, there in tell().items() if "bf16" in name]
     return any(known) if known else True
 
 
-def require_compiler(device: torch.device) -> None:
+def check_device(device: torch.device, *, is_compiled: bool, is_half: bool = False) -> None:
+    """Find out before a long run whether the device does what is asked of it, and does it well.
+
+    Args:
+        device: Where the run is to be.
+        is_compiled: Whether torch.compile makes its kernels.
+        is_half: Whether convolutions are in bfloat16; a line says where a CPU is slower with it.
+
+    Raises:
+        DeviceError: There is no C++ compiler, or no Triton for a GPU.
+    """
+    if is_compiled:
+        _require_compiler(device)
+    if is_half and device.type == "cpu" and not _has_half_instructions():
+        log.warning("this CPU has no bfloat16 instructions: `train.precision=fp32` is quicker")
+
+
+def _require_compiler(device: torch.device) -> None:
     """Find out in seconds whether `torch.compile` makes kernels for the device.
 
     Raises:

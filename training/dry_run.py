@@ -17,7 +17,7 @@ from anymus.errors import DatasetError
 from anymus.options import print_report
 from anymus.params_train import TrainParams
 from anymus.progress import log
-from anymus.torchlib import deterministic, pick_device, require_compiler
+from anymus.torchlib import check_device, deterministic, pick_device
 
 from .data import Batch, find_pictures
 from .diffaug import draw_numbers
@@ -100,8 +100,8 @@ def dry_run(
     measured: dict[str, Any] = {}
     if is_measured:
         device = pick_device(params.device)
-        if params.is_compiled:
-            require_compiler(device)
+        is_half = params.precision == "bf16"
+        check_device(device, is_compiled=params.is_compiled, is_half=is_half)
         with deterministic(device, is_on=params.is_deterministic):
             iteration_s = _measure(params, device, seed)
         measured = {

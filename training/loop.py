@@ -27,7 +27,7 @@ from anymus.files import atomic_folder, write_json
 from anymus.images import read_rgb, write_png
 from anymus.params_train import TrainParams
 from anymus.progress import log
-from anymus.torchlib import deterministic, pick_device, require_compiler
+from anymus.torchlib import check_device, deterministic, pick_device
 
 from .checkpoint import TrainingState, load_checkpoint, save_generator
 from .curves import append_history, cut_history, read_history, write_curves, write_scores
@@ -184,8 +184,8 @@ def train(  # noqa: PLR0913 - one object, the rest are paths by keyword
     """
     clock = _Clock(log_path, 0, params.max_seconds)
     with join_world(pick_device(params.device)) as (world, device), ExitStack() as stack:
-        if params.is_compiled:
-            require_compiler(device)
+        is_half = params.precision == "bf16"
+        check_device(device, is_compiled=params.is_compiled, is_half=is_half)
         run = _open_run(params, seed, dataset_dir, models_dir / "checkpoints", device, world)
         if world.is_writer:
             stack.enter_context(only_run_in(models_dir))

@@ -26,7 +26,7 @@ from anymus.files import sha256_file
 from anymus.framing import Framing
 from anymus.images import read_rgb
 from anymus.progress import log, track
-from anymus.torchlib import deterministic, half_precision, pick_device, require_compiler
+from anymus.torchlib import check_device, deterministic, half_precision, pick_device
 
 from .checkpoint import load_generator, save_generator
 from .data import find_pictures, to_square, training_data_sha256
@@ -192,8 +192,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     if options.portraits and options.others:
         raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
     device = pick_device(options.device)
-    if options.is_compiled:
-        require_compiler(device)
+    check_device(device, is_compiled=options.is_compiled)
     if device.type == "cpu":
         keep_freed_memory()
     generators, cards = _load(files, device)
