@@ -163,10 +163,26 @@ def make_judge() -> FaceDetector:
 def _photos(folder: Path, generator: Generator) -> Iterator[tuple[str, RgbU8, Eyes | None]]:
     """Yield each photo's path below the data set, itself at the generator's size, and its eyes."""
     size_px, known = int(generator.arguments["image_size_px"]), read_eyes(folder.parent)
-    paths = find_pictures(folder)
-    for path in track(paths, f"draw {folder.name}", len(paths)):
-        name = plain_path(path).relative_to(folder.parent).as_posix()
-        yield name, to_square(read_rgb(path), size_px), known.get(name)
+    for name, photo in squares(
+        find_pictures(folder), folder.parent, size_px, f"draw {folder.name}"
+    ):
+        yield name, photo, known.get(name)
+
+
+def squares(
+    paths: Sequence[Path], dataset_dir: Path, size_px: int, title: str
+) -> Iterator[tuple[str, RgbU8]]:
+    """Yield each picture's path below its data set, and itself as a square of that side.
+
+    Args:
+        paths: Of the pictures.
+        dataset_dir: Above them.
+        size_px: Side of the squares.
+        title: Of the progress.
+    """
+    for path in track(paths, title, len(paths)):
+        name = plain_path(path).relative_to(dataset_dir).as_posix()
+        yield name, to_square(read_rgb(path), size_px)
 
 
 @torch.inference_mode()

@@ -10,25 +10,20 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
-
-from pydantic import TypeAdapter
+from typing import Any
 
 from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
 from anymus.errors import ParamsError
-from anymus.images import read_rgb
-from anymus.progress import log, track
-from anymus.shards import plain_path
 from anymus.tables import read_table
 
-from .data import find_pictures, to_square
-from .lessons import Lesson
-from .sitter_choices import ids_of
+from .data import find_pictures
+from .lessons import Lesson, squares
+from .sitter_choices import by_photo
 from .sitters import find_sitter
 
 RARE_SHARE = 1 / 16
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
-_SITTING = TypeAdapter(Sitting)
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
 
 
@@ -43,13 +38,9 @@ def read_sittings(path: Path, dataset_dir: Path) -> dict[str, Sitting]:
         ParamsError: It cannot be read, is no such table, or names no photo of the data set.
         DatasetError: There is no manifest, or it is damaged.
     """
-    named = dict(_read_rows(path))
-    names = {row: name for name, row in ids_of(dataset_dir).items()}
-    known = {names[one]: sitting for one, sitting in named.items() if one in names}
+    known = by_photo(dict(_read_rows(path)), path, dataset_dir)
     if not known:
         raise ParamsError(f"{path} names no photo of {dataset_dir}", "give its own table")
-    if len(known) < len(named):
-        log.warning("%s: %d ids name no photo", path, len(named) - len(known))
     return known
 
 
@@ -66,9 +57,9 @@ def _read_rows(path: Path) -> Iterator[tuple[str, Sitting]]:
         }
         _check(numbers, row, where)
         left_x, left_y, right_x, right_y = (numbers.pop(column) for column in _EYES)
-        traits = {column: row[column] for column in CHOICES}
         eyes = ((left_x, left_y), (right_x, right_y))
-        yield row["id"], _SITTING.validate_python({**traits, "eyes": eyes, **numbers})
+        values: dict[str, Any] = {column: row[column] for column in CHOICES} | numbers
+        yield row["id"], Sitting(eyes=eyes, **values)
 
 
 def _number(text: str, where: str) -> float:
@@ -114,10 +105,10 @@ def make_portrait_lessons(
         ImageError: One cannot be read.
     """
     lessons, rare = [], _find_rare(sittings)
-    paths = find_pictures(folder)
-    for path in track(paths, f"portray {folder.name}", len(paths)):
-        name = plain_path(path).relative_to(folder.parent).as_posix()
-        photo, sitting = to_square(read_rgb(path), size_px), sittings.get(name)
+    for name, photo in squares(
+        find_pictures(folder), folder.parent, size_px, f"portray {folder.name}"
+    ):
+        sitting = sittings.get(name)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))

@@ -7,22 +7,24 @@ reads what was filled in.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
 
 from anymus.errors import AnymusError, DatasetError, ParamsError
 from anymus.files import atomic_folder, write_text
-from anymus.images import RgbU8, read_rgb, write_png
+from anymus.images import RgbU8, write_png
 from anymus.manifest import MANIFEST_NAME, iter_manifest
-from anymus.progress import log, track
-from anymus.shards import plain_path
+from anymus.progress import log
 from anymus.tables import read_table
 
-from .data import find_pictures, to_square
+from .data import find_pictures
+from .lessons import squares
 from .samples import titled_grid
 from .sitters import CUTS, before, find_cuts, find_sitter
+
+Row = TypeVar("Row")
 
 TABLE = "sitters.csv"
 _COLUMNS = ("number", "id", "cut")
@@ -98,13 +100,30 @@ def read_choices(path: Path, dataset_dir: Path) -> dict[str, int]:
         ParamsError: It cannot be read, is no such table, or names no photo of the data set.
         DatasetError: There is no manifest, or it is damaged.
     """
-    chosen = dict(_read_table(path))
-    names = {row: name for name, row in ids_of(dataset_dir).items()}
-    known = {names[one]: cut for one, cut in chosen.items() if one in names}
+    known = by_photo(dict(_read_table(path)), path, dataset_dir)
     if not known:
         raise ParamsError(f"{path} has no choice for a photo of {dataset_dir}", "fill in its cuts")
-    if len(known) < len(chosen):
-        log.warning("%s: %d ids name no photo", path, len(chosen) - len(known))
+    return known
+
+
+def by_photo(rows: Mapping[str, Row], path: Path, dataset_dir: Path) -> dict[str, Row]:
+    """Return what a table says of each photo that the data set has.
+
+    Args:
+        rows: What it says, by the manifest's id.
+        path: Of the table, which is named where ids name no photo.
+        dataset_dir: Holds the manifest.
+
+    Returns:
+        The same, by the photo's path below the data set.
+
+    Raises:
+        DatasetError: There is no manifest, or it is damaged.
+    """
+    names = {row: name for name, row in _ids(dataset_dir).items()}
+    known = {names[one]: said for one, said in rows.items() if one in names}
+    if known and len(known) < len(rows):
+        log.warning("%s: %d ids name no photo", path, len(rows) - len(known))
     return known
 
 
@@ -117,7 +136,7 @@ def _read_table(path: Path) -> Iterator[tuple[str, int]]:
             yield line["id"] or "", int(cut)
 
 
-def ids_of(dataset_dir: Path) -> Mapping[str, str]:
+def _ids(dataset_dir: Path) -> Mapping[str, str]:
     """Return the id of each picture by its path below the data set."""
     if not (dataset_dir / MANIFEST_NAME).is_file():
         raise DatasetError(
@@ -128,10 +147,8 @@ def ids_of(dataset_dir: Path) -> Mapping[str, str]:
 
 
 def _find_unclear(paths: Sequence[Path], dataset_dir: Path) -> Iterator[_Unclear]:
-    ids = ids_of(dataset_dir)
-    for path in track(paths, "cut out", len(paths)):
-        photo = to_square(read_rgb(path), _SHOWN_PX)
-        name = plain_path(path).relative_to(dataset_dir).as_posix()
+    ids = _ids(dataset_dir)
+    for name, photo in squares(paths, dataset_dir, _SHOWN_PX, "cut out"):
         if name in ids and find_sitter(photo) is None:
             yield _Unclear(ids[name], photo)
 

@@ -7,13 +7,18 @@ of landmarks wrote it, nothing here looks at a photo.
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from anymus.drawing import manga_person as manga
-from anymus.drawing.manga import face_truth, paint_person, reduce_canvas, scale_truth
-from anymus.drawing.manga_ink import BLACK, SUPERSAMPLING, WHITE, Frame, Paint, Pen
+from anymus.drawing.manga_ink import BLACK, WHITE, Paint
 from anymus.drawing.truth import Drawing
-from anymus.drawing.twin import CLOTHES, GLASSES, HAIR_COLOURS, HAIR_TONES
+from anymus.drawing.twin import (
+    CLOTHES,
+    GLASSES,
+    HAIR_COLOURS,
+    draw_in_place,
+    hair_paint,
+    turned,
+)
 from anymus.drawing.twin import CUTS as TWINS_CUTS
 
 SEXES = {"man": "male", "woman": "female"}
@@ -89,31 +94,15 @@ class Sitting:
 def draw_portrait(sitting: Sitting, side_px: int) -> Drawing:
     """Return the person drawn on white paper, (side_px, side_px, 3), in ink and flat greys.
 
-    Lines that vary from drawing to drawing are always those of one seed, so that a network can
-    learn them.
+    Its varying lines are always those of one seed (`draw_in_place`), so a network can learn them.
 
     Args:
         sitting: Who, and where the face lies.
         side_px: Of the picture.
     """
-    side = side_px * SUPERSAMPLING
-    canvas: NDArray[np.uint8] = np.full((side, side, 3), 255, np.uint8)
-    person, unit = as_manga(sitting), sitting.half_width * side
-    left, right = (np.array(eye) * side for eye in sitting.eyes)
-    roll = float(np.arctan2(right[1] - left[1], right[0] - left[0]))
-    own = Frame(
-        (0.0, 0.0), unit, -roll if person.pose.is_mirrored else roll, person.pose.is_mirrored
-    )
-    marks = face_truth(own, person).landmarks
-    drawn = (np.array(marks["left_eye"]) + np.array(marks["right_eye"])) / 2
-    x, y = (left + right) / 2 - drawn
-    frame = Frame((float(x), float(y)), unit, own.roll_rad, own.is_mirrored)
-    pen = Pen(canvas, frame, unit * 0.03, screen="grey")
-    aside = sitting.gaze * (-1 if person.pose.is_mirrored else 1)
-    truth = paint_person(
-        pen, person, np.random.default_rng(1), has_side_shadow=False, gaze=(aside, 0.0)
-    )
-    return Drawing(reduce_canvas(canvas, is_grey=True), (scale_truth(truth, 1 / SUPERSAMPLING),))
+    eyes_px = np.array(sitting.eyes) * side_px
+    unit_px = sitting.half_width * side_px
+    return draw_in_place(as_manga(sitting), eyes_px, unit_px, (side_px, side_px), sitting.gaze)
 
 
 def as_manga(sitting: Sitting) -> manga.Person:
@@ -122,7 +111,6 @@ def as_manga(sitting: Sitting) -> manga.Person:
     eye = _eye(sitting)
     hair, bangs = CUTS[sitting.cut]
     colour = HAIR_COLOURS[sitting.hair]
-    paint = Paint(BLACK) if colour == "black" else Paint(WHITE, HAIR_TONES.get(colour, 0.0))
     cloth = Paint(BLACK) if sitting.clothes == "suit" else Paint(WHITE, 0.35)
     person = manga.Person(
         sex=sex,
@@ -144,7 +132,7 @@ def as_manga(sitting: Sitting) -> manga.Person:
         is_colour=False,
         iris=(70, 70, 70),
         cloth=(cloth, Paint(WHITE)),
-        hair_paint=paint,
+        hair_paint=hair_paint(colour),
         skin_paint=Paint(WHITE),
         skin_shadow=Paint(WHITE),
     )
@@ -189,10 +177,6 @@ def _size(sitting: Sitting, eye: str) -> manga.Proportions:
 
 
 def _pose(sitting: Sitting) -> manga.Pose:
-    yaw = float(np.radians(sitting.yaw))
-    return manga.Pose(
-        yaw_rad=abs(yaw),
-        pitch_rad=float(np.radians(sitting.pitch)),
-        roll_rad=0.0,
-        is_mirrored=yaw < 0,
-    )
+    (left_x, left_y), (right_x, right_y) = sitting.eyes
+    roll = float(np.arctan2(right_y - left_y, right_x - left_x))
+    return turned(sitting.yaw, sitting.pitch, -roll if sitting.yaw < 0 else roll)

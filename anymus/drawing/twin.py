@@ -88,26 +88,47 @@ def draw_twins(rng: np.random.Generator, width_px: int = 320, height_px: int = 4
 
 
 def _draw_manga(person: photo.Person, photographed: Drawing, unit_px: float) -> Drawing:
-    """The manga picture, its eyes where the photo's are; lines that vary are those of one seed."""
-    height, width = photographed.rgb_u8.shape[:2]
-    canvas = np.full((height * SUPERSAMPLING, width * SUPERSAMPLING, 3), 255, np.uint8)
-    twin, unit = as_manga(person), unit_px * SUPERSAMPLING
-    own = Frame((0.0, 0.0), unit, twin.pose.roll_rad, twin.pose.is_mirrored)
-    wanted, drawn = _eyes(photographed.faces[0]) * SUPERSAMPLING, _eyes(face_truth(own, twin))
+    """The manga picture, its eyes where the photo's are."""
+    height_px, width_px = photographed.rgb_u8.shape[:2]
+    aside = float(np.clip(person.pose.gaze_u, -0.8, 0.8))
+    eyes_px = _eyes(photographed.faces[0])
+    return draw_in_place(as_manga(person), eyes_px, unit_px, (width_px, height_px), aside)
+
+
+def draw_in_place(
+    person: manga.Person,
+    eyes_px: NDArray[np.float64],
+    unit_px: float,
+    size_px: tuple[int, int],
+    gaze: float,
+) -> Drawing:
+    """A manga person on white paper in ink and flat greys, the eyes' middle in its place.
+
+    Lines that vary from drawing to drawing are always those of one seed.
+
+    Args:
+        person: who.
+        eyes_px: centres (2, 2) of the left and the right eye.
+        unit_px: half the width of the face.
+        size_px: width and height of the picture.
+        gaze: from -1, to the left of the picture, to 1.
+    """
+    width, height = (side * SUPERSAMPLING for side in size_px)
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    unit, pose = unit_px * SUPERSAMPLING, person.pose
+    own = Frame((0.0, 0.0), unit, pose.roll_rad, pose.is_mirrored)
+    wanted, drawn = eyes_px * SUPERSAMPLING, _eyes(face_truth(own, person))
     x, y = wanted.mean(axis=0) - drawn.mean(axis=0)
     pen = Pen(canvas, replace(own, origin_px=(float(x), float(y))), unit * 0.03, screen="grey")
-    aside = float(np.clip(person.pose.gaze_u, -0.8, 0.8)) * (-1 if twin.pose.is_mirrored else 1)
-    truth = paint_person(pen, twin, _lines(), has_side_shadow=False, gaze=(aside, 0.0))
+    aside = gaze * (-1 if pose.is_mirrored else 1)
+    rng = np.random.default_rng(1)
+    truth = paint_person(pen, person, rng, has_side_shadow=False, gaze=(aside, 0.0))
     return Drawing(reduce_canvas(canvas, is_grey=True), (scale_truth(truth, 1 / SUPERSAMPLING),))
 
 
 def _eyes(face: FaceTruth) -> NDArray[np.float64]:
     """Both eyes (2, 2), in the pixels of their picture."""
     return np.array([face.landmarks["left_eye"], face.landmarks["right_eye"]])
-
-
-def _lines() -> np.random.Generator:
-    return np.random.default_rng(1)
 
 
 def as_manga(person: photo.Person) -> manga.Person:
@@ -136,11 +157,11 @@ def as_manga(person: photo.Person) -> manga.Person:
         headwear=HEADWEAR.get(person.style.name, "none"),
         clothes=CLOTHES[person.garment],
         size=_size(person.bones, age, eye),
-        pose=_pose(person.pose),
+        pose=turned(person.pose.yaw, person.pose.pitch, float(np.radians(person.pose.roll))),
         is_colour=False,
         iris=(grey, grey, grey),
         cloth=(_cloth(person.garment_rgb), _cloth(person.accent_rgb)),
-        hair_paint=_hair_paint(colour),
+        hair_paint=hair_paint(colour),
         skin_paint=Paint(WHITE),
         skin_shadow=Paint(WHITE),
     )
@@ -176,17 +197,19 @@ def _size(bones: photo.Bones, age: str, eye: str) -> manga.Proportions:
     )
 
 
-def _pose(pose: photo.Pose) -> manga.Pose:
-    yaw = float(np.radians(pose.yaw))
+def turned(yaw_deg: float, pitch_deg: float, roll_rad: float) -> manga.Pose:
+    """The pose of a head: above 0 it looks to the right of the picture, and down."""
+    yaw = float(np.radians(yaw_deg))
     return manga.Pose(
         yaw_rad=abs(yaw),
-        pitch_rad=float(np.radians(pose.pitch)),
-        roll_rad=float(np.radians(pose.roll)),
+        pitch_rad=float(np.radians(pitch_deg)),
+        roll_rad=roll_rad,
         is_mirrored=yaw < 0,
     )
 
 
-def _hair_paint(colour: str) -> Paint:
+def hair_paint(colour: str) -> Paint:
+    """How ink and greys show a hair colour: black, a tone or white."""
     return Paint(BLACK) if colour == "black" else Paint(WHITE, HAIR_TONES.get(colour, 0.0))
 
 
