@@ -553,6 +553,9 @@ def refine_weights(
         float,
         typer.Option(min=0.0, max=1.0, help="Of photos: so many as lit by a lamp from one side."),
     ] = 0.0,
+    plain_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Of photos: so many in their own light.")
+    ] = 0.0,
     augment_share: Annotated[
         float,
         typer.Option(
@@ -604,6 +607,7 @@ def refine_weights(
         sitters=sitters,
         fade_share=fade_share,
         lamp_share=lamp_share,
+        plain_share=plain_share,
         augment_share=augment_share,
         margin_share=margin_share,
         iterations=iterations,

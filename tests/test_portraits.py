@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from test_sitter_choices import IDS, record
 from test_sitters import portrait, sloping
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ from anymus.manifest import ImageRecord, write_manifest
 from training.checkpoint import load_generator, save_generator
 from training.lessons import Lesson
 from training.networks import Generator
-from training.portraits import COLUMNS, make_portrait_lessons, read_sittings
+from training.portraits import COLUMNS, how_often, make_portrait_lessons, read_sittings
 from training.refine import RefineOptions, refine
 from training.schoolbook import Schoolbook, compile_book
 
@@ -31,6 +32,7 @@ SITTING = Sitting(
     glasses="none",
     beard="none",
     clothes="suit",
+    parting="right",
     eyes=((0.38, 0.46), (0.62, 0.45)),
     half_width=0.27,
     brow_y=0.38,
@@ -91,6 +93,32 @@ def test_a_head_looks_to_the_side_that_its_photo_looks_to() -> None:
     assert noses[0] < noses[1] - 5 < noses[2] - 10
 
 
+@pytest.mark.parametrize("yaw", [-25.0, -8.0, 0.0, 8.0, 25.0])
+def test_hair_parts_on_its_side_unless_the_head_is_turned_far_from_it(yaw: float) -> None:
+    """Of a face that looks ahead, left is right mirrored; a turned one looks where it looked."""
+    level = replace(SITTING, eyes=((0.38, 0.46), (0.62, 0.46)))
+    poses = {
+        side: as_manga(replace(level, yaw=yaw, parting=side)).pose for side in ("left", "right")
+    }
+    aside = {side: -np.sin(pose.yaw_rad) if pose.is_mirrored else np.sin(pose.yaw_rad)
+             for side, pose in poses.items()}  # fmt: skip
+    assert aside["left"] == pytest.approx(aside["right"]) == np.sin(np.radians(yaw))
+    is_far = abs(yaw) > 12
+    assert poses["left"].is_mirrored == (not is_far or yaw < 0)
+    assert poses["right"].is_mirrored == (is_far and yaw < 0)
+    if yaw == 0:
+        left, right = (
+            draw_portrait(replace(level, parting=side), 128).rgb_u8 for side in ("left", "right")
+        )
+        mirrored, plain = (np.abs(one.astype(int) - right).mean() for one in (left[:, ::-1], left))
+        assert mirrored < plain / 2
+
+
+def test_light_hair_is_white_on_dark_skin() -> None:
+    person = as_manga(replace(SITTING, hair="grey", skin="brown"))
+    assert (person.hair_paint.rgb, person.hair_paint.tone) == ((255, 255, 255), 0.0)
+
+
 def test_the_chin_is_a_little_nearer_and_all_above_it_by_its_share() -> None:
     size = as_manga(SITTING).size
     chin = (0.9 - 0.455) / 0.27
@@ -131,6 +159,11 @@ def test_who_has_a_rare_trait_is_shown_more_often(dataset: Path) -> None:
     sittings = {**many, "trainA/1.png": replace(SITTING, beard="full")}
     lessons = make_portrait_lessons(dataset / "trainA", 32, sittings)
     assert [lesson.is_hard for lesson in lessons] == [False, True]
+    assert list(how_often(dataset / "trainA", sittings)) == [1.0, 3.0]
+    sittings["trainA/0.png"] = replace(SITTING, skin="dark")
+    assert list(how_often(dataset / "trainA", sittings)) == [6.0, 3.0]
+    book = compile_book(lessons, [lessons[0].drawing], [], how_often(dataset / "trainA", sittings))
+    assert list(book.share) == pytest.approx([2 / 3, 1 / 3])
 
 
 @pytest.mark.parametrize(
@@ -162,10 +195,14 @@ def test_the_command_learns_from_portraits_alone(
     seen: list[RgbU8] = []
 
     def compile_noted(
-        lessons: list[Lesson], drawings: list[RgbU8], twins: list[Lesson]
+        lessons: list[Lesson],
+        drawings: list[RgbU8],
+        twins: list[Lesson],
+        often: NDArray[np.float64],
     ) -> Schoolbook:
         seen.extend(drawings)
-        return compile_book(lessons, drawings, twins)
+        assert len(often) == len(lessons)
+        return compile_book(lessons, drawings, twins, often)
 
     monkeypatch.setattr("training.refine.compile_book", compile_noted)
     path = table(tmp_path, {"id": IDS[0]})

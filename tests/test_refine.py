@@ -572,6 +572,20 @@ def test_a_photo_lit_by_a_lamp_has_no_other_shadow(monkeypatch: pytest.MonkeyPat
     assert unshadowed[1.0] == 8
 
 
+def test_a_plain_photo_keeps_its_own_light() -> None:
+    book = Schoolbook([lesson(90)], np.zeros(1), np.ones(1), [LIGHT])
+    shares = Shares(rough=1.0, faded=1.0, lamps=1.0, plain=0.5)
+    one = batch_at(book, 1, seed=5, count=16, device=CPU, shares=shares)
+    plain = [
+        torch.equal(photo, wanted) for photo, wanted in zip(one.photos, one.wanted, strict=True)
+    ]
+    assert 3 < sum(plain) < 13
+    walled = Schoolbook([lesson(90)._replace(sitter=SITTER)], np.zeros(1), np.ones(1), [LIGHT])
+    shares = Shares(walls=1.0, plain=1.0)
+    one = batch_at(walled, 1, seed=5, count=1, device=CPU, shares=shares)
+    assert not torch.equal(one.photos, one.wanted)
+
+
 def test_walls_fading_and_lamps_reach_the_training(
     dataset: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -583,12 +597,13 @@ def test_walls_fading_and_lamps_reach_the_training(
 
     monkeypatch.setattr("training.refine.make_lessons", lessons_of_one)
     made = []
-    shares = ({}, {"wall_share": 1.0}, {"fade_share": 1.0}, {"lamp_share": 1.0})
+    shares = ({}, {"wall_share": 1.0}, {"fade_share": 1.0}, {"lamp_share": 1.0},
+              {"plain_share": 1.0})  # fmt: skip
     for index, changes in enumerate(shares):
         file = tmp_path / f"{index}.safetensors"
         refine(weights, dataset, file, options(iterations=1, **changes))
         made.append(load_generator(file)[0].state_dict())
-    assert asked == [None, {}, None, None]
+    assert asked == [None, {}, None, None, None]
     for one, other in combinations(range(len(made)), 2):
         assert any(not torch.equal(made[one][name], made[other][name]) for name in made[0])
 

@@ -12,16 +12,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
 from anymus.errors import ParamsError
+from anymus.shards import plain_path
 from anymus.tables import read_table
 
 from .data import find_pictures
 from .lessons import Lesson, squares
+from .schoolbook import HARD_WEIGHT
 from .sitter_choices import by_photo
 from .sitters import find_sitter
 
 RARE_SHARE = 1 / 16
+DARK_SKINS = ("brown", "dark")
+DARK_SKIN_WEIGHT = 2.0
+"""How many times as often, beside other rare traits, who has dark skin is shown: light hides it."""
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
@@ -113,6 +121,22 @@ def make_portrait_lessons(
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))
     return lessons
+
+
+def how_often(folder: Path, sittings: Mapping[str, Sitting]) -> NDArray[np.float64]:
+    """Return how often each photo of a folder is shown beside the others, (photos,).
+
+    Args:
+        folder: trainA of a data set.
+        sittings: As for `make_portrait_lessons`, in whose order the photos are.
+    """
+    rare, often = _find_rare(sittings), []
+    for path in find_pictures(folder):
+        name = plain_path(path).relative_to(folder.parent).as_posix()
+        is_dark = name in sittings and sittings[name].skin in DARK_SKINS
+        weight = HARD_WEIGHT if name in rare else 1.0
+        often.append(weight * (DARK_SKIN_WEIGHT if is_dark else 1.0))
+    return np.array(often)
 
 
 def _find_rare(sittings: Mapping[str, Sitting]) -> set[str]:

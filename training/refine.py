@@ -32,13 +32,14 @@ from .checkpoint import load_generator, save_generator
 from .data import find_pictures, to_square, training_data_sha256
 from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
+from .greys import draws_greys, keep_greys
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
-from .portraits import make_portrait_lessons, read_sittings
+from .portraits import how_often, make_portrait_lessons, read_sittings
 from .refine_state import (
     RefineFolder,
     RefineState,
@@ -90,6 +91,8 @@ class RefineOptions:
         fade_share: Which share of photos has less contrast, as old prints have.
         lamp_share: Which share of photos is lit by a lamp from one side (`lamp`), instead of the
             shadow with a straight edge that others have.
+        plain_share: Which share of photos is shown in its own light, neither rough nor faded nor
+            in shadow: what the light of a photo tells of skin and hair holds there.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         margin_share: Which share of the width on the left and on the right, and of the height
@@ -117,6 +120,7 @@ class RefineOptions:
     sitters: Path | None = None
     fade_share: float = 0.0
     lamp_share: float = 0.0
+    plain_share: float = 0.0
     augment_share: float = 0.0
     margin_share: float = 0.0
     iterations: int = 2000
@@ -223,9 +227,11 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             if sittings
             else [to_square(read_rgb(path), side_px) for path in real]
         )
-        mean = _learn(own, compile_book(lessons, drawings, twins), options, folder, device)
+        often = how_often(photos, sittings) if sittings else None
+        book = compile_book(lessons, drawings, twins, often)
+        mean = _learn(own, book, options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
-        is_grey = {"is_grey": True} if _draws_greys(mean) else {}
+        is_grey = {"is_grey": True} if draws_greys(mean) else {}
         save_generator(dst, mean.cpu(), {**facts, **is_grey})
         folder.remove()
     return RefineReport(
@@ -313,8 +319,8 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
     """Return the state before the first iteration of the discriminators' warm-up."""
     mean = copy.deepcopy(generator).eval().requires_grad_(False)
     generator.train().requires_grad_(True)
-    if _draws_greys(generator):  # then its three filters get one gradient, and stay alike
-        generator.head.weight.register_hook(_alike)  # type: ignore[no-untyped-call]
+    if draws_greys(generator):
+        keep_greys(generator)
     judges = _make_judges(generator, options.seed).to(device)
     adam = {"betas": (0.5, 0.999), "fused": True}
     optimizer = torch.optim.Adam(generator.parameters(), lr=options.lr, **adam)  # type: ignore[arg-type]
@@ -324,17 +330,6 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
             set_forms(network, COMPILED_FORMS)
             network.compile(dynamic=False)
     return RefineState(generator, mean, judges, optimizer, judges_optimizer, step=-WARM_UP)
-
-
-def _draws_greys(generator: Generator) -> bool:
-    """Return whether red, green and blue come out of one filter thrice (`anymus weights grey`)."""
-    filters = generator.head.weight
-    return torch.equal(filters, filters[:1].expand_as(filters))
-
-
-def _alike(filters: Tensor) -> Tensor:
-    """Return the mean of filters (3, C, K, K) in place of each."""
-    return filters.mean(dim=0, keepdim=True).expand_as(filters)
 
 
 def _one_iteration(
@@ -349,7 +344,11 @@ def _one_iteration(
         count=options.batch_size,
         device=device,
         shares=Shares(
-            options.rough_share, options.wall_share, options.fade_share, options.lamp_share
+            options.rough_share,
+            options.wall_share,
+            options.fade_share,
+            options.lamp_share,
+            options.plain_share,
         ),
     )
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))

@@ -64,6 +64,8 @@ class Shares(NamedTuple):
     """Of photos with less contrast, as old prints have."""
     lamps: float = 0.0
     """Of photos that are lit by a lamp from one side instead of shadowed."""
+    plain: float = 0.0
+    """Of photos that are shown in their own light, at most before another wall."""
 
 
 AS_THEY_ARE = Shares()
@@ -80,7 +82,10 @@ class Batch(NamedTuple):
 
 
 def compile_book(
-    lessons: Sequence[Lesson], drawings: Sequence[RgbU8], twins: Sequence[Lesson]
+    lessons: Sequence[Lesson],
+    drawings: Sequence[RgbU8],
+    twins: Sequence[Lesson],
+    often: NDArray[np.float64] | None = None,
 ) -> Schoolbook:
     """Return the lessons with all that their batches need.
 
@@ -88,10 +93,13 @@ def compile_book(
         lessons: At least one.
         drawings: Real ones, for discriminators, of the lessons' size.
         twins: As lessons; they may be none.
+        often: (lessons,) above 0: how often each is shown beside the others; None: hard ones
+            `HARD_WEIGHT` times as often.
     """
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
-    often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
+    if often is None:
+        often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
     return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
 
 
@@ -133,13 +141,7 @@ def batch_at(
     """
     rng = np.random.default_rng([seed, place, 0x1E55])
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
-    shown = []
-    for lesson in (book.lessons[index] for index in indices):
-        lit = _lit(lesson, shares.lamps, rng)
-        elsewhere = _before_another_wall(lit, book, shares.walls, rng)
-        faded = _faded(elsewhere, shares.faded, rng)
-        stops = SHADOW_STOPS if lit is lesson else 0.0
-        shown.append(_show(_roughened(faded, shares.rough, rng), rng, stops))
+    shown = [_shown(book.lessons[index], book, shares, rng) for index in indices]
     real = [
         _shift([book.drawings[index]], rng)[0]
         for index in rng.integers(len(book.drawings), size=count)
@@ -157,6 +159,21 @@ def batch_at(
     is_taught = torch.tensor([float(book.lessons[index].has_face) for index in indices])
     skin = torch.tensor(book.skin[indices], dtype=torch.float32)
     return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
+
+
+def _shown(
+    lesson: Lesson, book: Schoolbook, shares: Shares, rng: np.random.Generator
+) -> tuple[RgbU8, RgbU8]:
+    """Return a lesson's photo, changed as the shares want by chance, and its drawing."""
+    if shares.plain and rng.random() < shares.plain:
+        elsewhere = _before_another_wall(lesson, book, shares.walls, rng)
+        photo, drawing = _shift([elsewhere.photo, elsewhere.drawing], rng)
+        return photo, drawing
+    lit = _lit(lesson, shares.lamps, rng)
+    elsewhere = _before_another_wall(lit, book, shares.walls, rng)
+    faded = _faded(elsewhere, shares.faded, rng)
+    stops = SHADOW_STOPS if lit is lesson else 0.0
+    return _show(_roughened(faded, shares.rough, rng), rng, stops)
 
 
 def _show(

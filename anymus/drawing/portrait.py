@@ -17,12 +17,12 @@ from anymus.drawing.twin import (
     HAIR_COLOURS,
     draw_in_place,
     hair_paint,
-    turned,
+    with_seen_hair,
 )
 from anymus.drawing.twin import CUTS as TWINS_CUTS
 
 SEXES = {"man": "male", "woman": "female"}
-CUTS = {**TWINS_CUTS, "pixie": ("pixie", "side")}
+CUTS = {**TWINS_CUTS, "pixie": ("pixie", "side"), "combed": ("short", "back")}
 CHOICES = {
     "sex": tuple(SEXES),
     "age": ("young", "adult", "old"),
@@ -32,11 +32,13 @@ CHOICES = {
     "glasses": tuple(GLASSES),
     "beard": ("none", "stubble", "moustache", "goatee", "full", "long"),
     "clothes": tuple(CLOTHES),
+    "parting": ("left", "right"),
 }
 """What each trait of a sitting may be."""
 CHIN_RISE = 0.18
 """How far drawn chins are nearer to the eyes than those of photos, in half face widths."""
 _EYE_HALVES = {"round": (0.27, 0.3), "sharp": (0.27, 0.24), "seinen": (0.24, 0.14)}
+_MOST_TURNED_AWAY_DEG = 12.0  # to the side that the renderer does not draw by itself
 _SMILE, _TEETH, _LAUGH, _NARROW = 0.06, 0.06, 0.2, 0.8
 
 
@@ -53,6 +55,7 @@ class Sitting:
         glasses: Of `twin.GLASSES`.
         beard: none, stubble, moustache, goatee, full or long.
         clothes: Of `twin.CLOTHES`.
+        parting: left or right: the side of the picture from which hair is combed across.
         eyes: Centres (x, y) of the left and the right one in the picture.
         half_width: Of the face.
         brow_y: Middle of the brows.
@@ -76,6 +79,7 @@ class Sitting:
     glasses: str
     beard: str
     clothes: str
+    parting: str
     eyes: tuple[tuple[float, float], tuple[float, float]]
     half_width: float
     brow_y: float
@@ -136,7 +140,7 @@ def as_manga(sitting: Sitting) -> manga.Person:
         skin_paint=Paint(WHITE),
         skin_shadow=Paint(WHITE),
     )
-    return manga.with_skin(person, sitting.skin)
+    return with_seen_hair(manga.with_skin(person, sitting.skin))
 
 
 def _eye(sitting: Sitting) -> str:
@@ -177,6 +181,19 @@ def _size(sitting: Sitting, eye: str) -> manga.Proportions:
 
 
 def _pose(sitting: Sitting) -> manga.Pose:
+    """Return how the head is turned, in a figure that is mirrored where hair parts on the left.
+
+    Who is turned too far from the parting is mirrored by the turn.
+    """
     (left_x, left_y), (right_x, right_y) = sitting.eyes
     roll = float(np.arctan2(right_y - left_y, right_x - left_x))
-    return turned(sitting.yaw, sitting.pitch, -roll if sitting.yaw < 0 else roll)
+    is_mirrored = sitting.parting == "left"
+    yaw = -sitting.yaw if is_mirrored else sitting.yaw
+    if yaw < -_MOST_TURNED_AWAY_DEG:
+        is_mirrored, yaw = not is_mirrored, -yaw
+    return manga.Pose(
+        yaw_rad=float(np.radians(yaw)),
+        pitch_rad=float(np.radians(sitting.pitch)),
+        roll_rad=-roll if is_mirrored else roll,
+        is_mirrored=is_mirrored,
+    )

@@ -165,11 +165,14 @@ def as_manga(person: photo.Person) -> manga.Person:
         skin_paint=Paint(WHITE),
         skin_shadow=Paint(WHITE),
     )
-    twin = manga.with_skin(twin, twin.skin)
-    if colour in LIGHT_HAIRS and twin.hair_paint.rgb != WHITE:
-        # What would melt into the skin is drawn white, not black.
-        return replace(twin, hair_paint=Paint(WHITE))
-    return twin
+    return with_seen_hair(manga.with_skin(twin, twin.skin))
+
+
+def with_seen_hair(person: manga.Person) -> manga.Person:
+    """The person, with light hair that would melt into the skin drawn white instead of black."""
+    if person.hair_colour in LIGHT_HAIRS and person.hair_paint.rgb != WHITE:
+        return replace(person, hair_paint=Paint(WHITE))
+    return person
 
 
 def _mood(pose: photo.Pose) -> str:
