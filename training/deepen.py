@@ -2,7 +2,7 @@
 
 A generator for 128 px that is shown 256 px sees faces twice as large as it knows. Inside a
 generator that halves once more it sees them as large as ever, at a third of the cost; only the new
-layers around it have to learn, for a minute or two, to hand it what its own first layer made of
+layers around it have to learn, for minutes of a CPU, to hand it what its own first layer made of
 the halved photo, and to draw from its last map what it drew, at twice the size. What comes of that
 is there to be refined: sharp lines it learns from lessons of its own size.
 
