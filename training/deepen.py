@@ -218,7 +218,7 @@ def _learn(
 ) -> None:
     """Train some layers, in place, to make of photos what is due."""
     layers.requires_grad_(True)
-    if deep.head in set(layers) and draws_greys(deep):
+    if deep.head.weight.requires_grad and draws_greys(deep):
         keep_greys(deep)
     device = next(layers.parameters()).device
     optimizer = torch.optim.Adam(layers.parameters(), lr=options.lr, fused=True)

@@ -181,8 +181,12 @@ def squares(
         title: Of the progress.
     """
     for path in track(paths, title, len(paths)):
-        name = plain_path(path).relative_to(dataset_dir).as_posix()
-        yield name, to_square(read_rgb(path), size_px)
+        yield photo_name(path, dataset_dir), to_square(read_rgb(path), size_px)
+
+
+def photo_name(path: Path, dataset_dir: Path) -> str:
+    """Return a picture's path below its data set, as the manifest has it."""
+    return plain_path(path).relative_to(dataset_dir).as_posix()
 
 
 @torch.inference_mode()

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
 from anymus.errors import ParamsError
-from anymus.shards import plain_path
 from anymus.tables import read_table
 
 from .data import find_pictures
-from .lessons import Lesson, squares
+from .lessons import Lesson, photo_name, squares
 from .schoolbook import HARD_WEIGHT
 from .sitter_choices import by_photo
 from .sitters import find_sitter
@@ -55,19 +54,28 @@ def read_sittings(path: Path, dataset_dir: Path) -> dict[str, Sitting]:
 def _read_rows(path: Path) -> Iterator[tuple[str, Sitting]]:
     for line, where in read_table(path, COLUMNS, needed=COLUMNS):
         row = {column: (line[column] or "").strip() for column in COLUMNS}
-        for column, choices in CHOICES.items():
-            if row[column] not in choices:
-                raise ParamsError(
-                    f"{where}: {column} {row[column]!r}", f"one of {', '.join(choices)}"
-                )
-        numbers = {
-            column: _number(row[column], f"{where}: {column}") for column in (*_EYES, *_NUMBERS)
-        }
-        _check(numbers, row, where)
-        left_x, left_y, right_x, right_y = (numbers.pop(column) for column in _EYES)
-        eyes = ((left_x, left_y), (right_x, right_y))
-        values: dict[str, Any] = {column: row[column] for column in CHOICES} | numbers
-        yield row["id"], Sitting(eyes=eyes, **values)
+        yield row["id"], parse_sitting(row, where)
+
+
+def parse_sitting(row: Mapping[str, str], where: str) -> Sitting:
+    """Return who a row of a table says sits there.
+
+    Args:
+        row: What it says, by the names of `COLUMNS`; the id may be missing.
+        where: Of the row, for errors.
+
+    Raises:
+        ParamsError: It has a trait or a number that cannot be drawn.
+    """
+    for column, choices in CHOICES.items():
+        if row[column] not in choices:
+            raise ParamsError(f"{where}: {column} {row[column]!r}", f"one of {', '.join(choices)}")
+    numbers = {column: _number(row[column], f"{where}: {column}") for column in (*_EYES, *_NUMBERS)}
+    _check(numbers, row, where)
+    left_x, left_y, right_x, right_y = (numbers.pop(column) for column in _EYES)
+    eyes = ((left_x, left_y), (right_x, right_y))
+    values: dict[str, Any] = {column: row[column] for column in CHOICES} | numbers
+    return Sitting(eyes=eyes, **values)
 
 
 def _number(text: str, where: str) -> float:
@@ -132,7 +140,7 @@ def how_often(folder: Path, sittings: Mapping[str, Sitting]) -> NDArray[np.float
     """
     rare, often = _find_rare(sittings), []
     for path in find_pictures(folder):
-        name = plain_path(path).relative_to(folder.parent).as_posix()
+        name = photo_name(path, folder.parent)
         is_dark = name in sittings and sittings[name].skin in DARK_SKINS
         weight = HARD_WEIGHT if name in rare else 1.0
         often.append(weight * (DARK_SKIN_WEIGHT if is_dark else 1.0))

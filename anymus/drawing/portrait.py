@@ -17,6 +17,7 @@ from anymus.drawing.twin import (
     HAIR_COLOURS,
     draw_in_place,
     hair_paint,
+    turned,
     with_seen_hair,
 )
 from anymus.drawing.twin import CUTS as TWINS_CUTS
@@ -188,12 +189,7 @@ def _pose(sitting: Sitting) -> manga.Pose:
     (left_x, left_y), (right_x, right_y) = sitting.eyes
     roll = float(np.arctan2(right_y - left_y, right_x - left_x))
     is_mirrored = sitting.parting == "left"
-    yaw = -sitting.yaw if is_mirrored else sitting.yaw
-    if yaw < -_MOST_TURNED_AWAY_DEG:
-        is_mirrored, yaw = not is_mirrored, -yaw
-    return manga.Pose(
-        yaw_rad=float(np.radians(yaw)),
-        pitch_rad=float(np.radians(sitting.pitch)),
-        roll_rad=-roll if is_mirrored else roll,
-        is_mirrored=is_mirrored,
-    )
+    if abs(sitting.yaw) > _MOST_TURNED_AWAY_DEG:
+        is_mirrored = sitting.yaw < 0
+    own_roll = -roll if is_mirrored else roll
+    return turned(sitting.yaw, sitting.pitch, own_roll, is_mirrored=is_mirrored)

@@ -157,7 +157,12 @@ def as_manga(person: photo.Person) -> manga.Person:
         headwear=HEADWEAR.get(person.style.name, "none"),
         clothes=CLOTHES[person.garment],
         size=_size(person.bones, age, eye),
-        pose=turned(person.pose.yaw, person.pose.pitch, float(np.radians(person.pose.roll))),
+        pose=turned(
+            person.pose.yaw,
+            person.pose.pitch,
+            float(np.radians(person.pose.roll)),
+            is_mirrored=person.pose.yaw < 0,
+        ),
         is_colour=False,
         iris=(grey, grey, grey),
         cloth=(_cloth(person.garment_rgb), _cloth(person.accent_rgb)),
@@ -200,14 +205,16 @@ def _size(bones: photo.Bones, age: str, eye: str) -> manga.Proportions:
     )
 
 
-def turned(yaw_deg: float, pitch_deg: float, roll_rad: float) -> manga.Pose:
-    """The pose of a head: above 0 it looks to the right of the picture, and down."""
-    yaw = float(np.radians(yaw_deg))
+def turned(yaw_deg: float, pitch_deg: float, roll_rad: float, *, is_mirrored: bool) -> manga.Pose:
+    """The pose of a head, in a figure that may be mirrored, which its roll is counted in.
+
+    Yaw and pitch are those of the picture: above 0 it looks to the right, and down.
+    """
     return manga.Pose(
-        yaw_rad=abs(yaw),
+        yaw_rad=float(np.radians(-yaw_deg if is_mirrored else yaw_deg)),
         pitch_rad=float(np.radians(pitch_deg)),
         roll_rad=roll_rad,
-        is_mirrored=yaw < 0,
+        is_mirrored=is_mirrored,
     )
 
 

@@ -22,9 +22,9 @@ from anymus.drawing.manga_ink import BLACK, WHITE, Paint
 from anymus.drawing.portrait import CHOICES, Sitting, as_manga
 from anymus.drawing.twin import draw_in_place
 from anymus.images import RgbU8, read_rgb, resize_rgb
+from training.portraits import parse_sitting
 
 SIDE_PX = 128
-EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 BARE = 0.32  # less unlike the cheeks than that, a forehead is bare
 MARGIN = 0.05  # in sides: so far above the brows the forehead begins
 
@@ -50,26 +50,16 @@ def main() -> None:
 
 def comb(row: dict[str, str], photo: RgbU8) -> None:
     """Give a row its parting, and the cut `combed` where that agrees with the photo."""
-    unlike = unlike_cheeks(photo, row)
-    unlike[max(round((float(row["brow_y"]) - MARGIN) * SIDE_PX), 1) :] = 0
-    hairs = {side: hair_of(read_sitting(row | {"parting": side})) for side in CHOICES["parting"]}
+    sitting = parse_sitting(row | {"parting": "left"}, row["id"])
+    unlike = unlike_cheeks(photo, sitting)
+    unlike[max(round((sitting.brow_y - MARGIN) * SIDE_PX), 1) :] = 0
+    hairs = {side: hair_of(replace(sitting, parting=side)) for side in CHOICES["parting"]}
     row["parting"] = max(hairs, key=lambda side: float((unlike * hairs[side]).sum()))
     if row["cut"] == "side part":
-        back = hair_of(read_sitting(row | {"cut": "combed"}))
+        back = hair_of(replace(sitting, cut="combed", parting=row["parting"]))
         fringe = np.maximum(hairs[row["parting"]] - back, 0.0) * (unlike > 0)
         if (fringe * unlike).sum() < BARE * fringe.sum():
             row["cut"] = "combed"
-
-
-def read_sitting(row: dict[str, str]) -> Sitting:
-    """Return the person of a row."""
-    traits = {name: row[name] for name in CHOICES}
-    numbers = {
-        name: float(value) for name, value in row.items() if name not in (*CHOICES, *EYES, "id")
-    }
-    left_x, left_y, right_x, right_y = (float(row[name]) for name in EYES)
-    eyes = ((left_x, left_y), (right_x, right_y))
-    return Sitting(**traits, eyes=eyes, **numbers)
 
 
 def hair_of(sitting: Sitting) -> NDArray[np.float64]:
@@ -88,16 +78,16 @@ def hair_of(sitting: Sitting) -> NDArray[np.float64]:
     return np.abs(white.astype(np.float64) - black) / 255
 
 
-def unlike_cheeks(photo: RgbU8, row: dict[str, str]) -> NDArray[np.float64]:
+def unlike_cheeks(photo: RgbU8, sitting: Sitting) -> NDArray[np.float64]:
     """Return how unlike its cheeks a photo is, (SIDE_PX, SIDE_PX): 1 is as unlike as anything."""
     lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    eyes = [float(row[name]) for name in EYES]
-    cheek_y = (eyes[1] + eyes[3] + 2 * float(row["mouth_y"])) / 4
+    (left_x, left_y), (right_x, right_y) = sitting.eyes
+    cheek_y = (left_y + right_y + 2 * sitting.mouth_y) / 4
     reach = round(0.04 * SIDE_PX)
     across = 2 * reach
     cheeks = [
         lab[round(cheek_y * SIDE_PX) - reach :, round(x * SIDE_PX) - reach :][:across, :across]
-        for x in (eyes[0], eyes[2])
+        for x in (left_x, right_x)
     ]
     skin = np.median(np.concatenate([cheek.reshape(-1, 3) for cheek in cheeks]), axis=0)
     distance = np.linalg.norm(lab - skin, axis=-1)
