@@ -593,7 +593,13 @@ def refine_weights(
         typer.Option(min=0.0, max=1.0, help="Of photos: so many as lit by a lamp from one side."),
     ] = 0.0,
     plain_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Of photos: so many in their own light.")
+        float, typer.Option(min=0.0, max=1.0, help="Of photos: so many as they are.")
+    ] = 0.0,
+    darken_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Of --portraits of light skin: so often with dark skin."
+        ),
     ] = 0.0,
     augment_share: Annotated[
         float,
@@ -647,6 +653,7 @@ def refine_weights(
         fade_share=fade_share,
         lamp_share=lamp_share,
         plain_share=plain_share,
+        darken_share=darken_share,
         augment_share=augment_share,
         margin_share=margin_share,
         iterations=iterations,

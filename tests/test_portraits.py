@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from test_sitter_choices import IDS, record
 from test_sitters import portrait, sloping
@@ -21,7 +22,7 @@ from training.lessons import Lesson
 from training.networks import Generator
 from training.portraits import COLUMNS, how_often, make_portrait_lessons, read_sittings
 from training.refine import RefineOptions, refine
-from training.schoolbook import Schoolbook, compile_book
+from training.schoolbook import Schoolbook, batch_at, compile_book
 
 SITTING = Sitting(
     sex="man",
@@ -156,14 +157,51 @@ def test_who_has_no_row_has_no_lesson(dataset: Path, tmp_path: Path) -> None:
 
 def test_who_has_a_rare_trait_is_shown_more_often(dataset: Path) -> None:
     many = {f"trainA/{number}.png": SITTING for number in range(40)}
-    sittings = {**many, "trainA/1.png": replace(SITTING, beard="full")}
+    sittings = {**many, "trainA/1.png": replace(SITTING, hair="red")}
     lessons = make_portrait_lessons(dataset / "trainA", 32, sittings)
     assert [lesson.is_hard for lesson in lessons] == [False, True]
     assert list(how_often(dataset / "trainA", sittings)) == [1.0, 3.0]
     sittings["trainA/0.png"] = replace(SITTING, skin="dark")
     assert list(how_often(dataset / "trainA", sittings)) == [6.0, 3.0]
-    book = compile_book(lessons, [lessons[0].drawing], [], how_often(dataset / "trainA", sittings))
+    sittings["trainA/0.png"] = replace(SITTING, beard="full")
+    often = how_often(dataset / "trainA", sittings)
+    assert list(often) == [6.0, 3.0]
+    book = compile_book(lessons, [lesson.drawing for lesson in lessons], [], often)
     assert list(book.share) == pytest.approx([2 / 3, 1 / 3])
+
+
+def test_discriminators_see_drawings_as_often_as_their_photos_are_shown() -> None:
+    """Else whoever few drawings are of would look untrue to them."""
+    plain = np.full((32, 32, 3), 90, np.uint8)
+    lessons = [
+        Lesson(plain, plain + np.uint8(number), has_face=number != 1, is_hard=False)
+        for number in range(3)
+    ]
+    drawings = [lesson.drawing for lesson in lessons if lesson.has_face]
+    book = compile_book(lessons, drawings, [], np.array([1.0, 5.0, 3.0]))
+    assert book.drawings_share is not None
+    assert list(book.drawings_share) == [0.25, 0.75]
+    batch = batch_at(book, 1, seed=3, count=200, device=torch.device("cpu"))
+    seen = ((batch.real[:, 0, 0, 0] + 1) * 127.5).round() - 90
+    assert set(seen.tolist()) == {0.0, 2.0}
+    assert 0.6 < (seen == 2).float().mean() < 0.9
+
+
+def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_path: Path) -> None:
+    rows = [{"id": IDS[0]}, {"id": IDS[1], "skin": "tan"}]
+    sittings = read_sittings(table(tmp_path, *rows), dataset)
+    light, _, darker = make_portrait_lessons(dataset / "trainA", 96, sittings, darken_seed=7)
+    drawings = [draw_portrait(replace(SITTING, skin=skin), 96).rgb_u8 for skin in ("brown", "dark")]
+    assert any((darker.drawing == drawing).all() for drawing in drawings)
+    assert (light.drawing == draw_portrait(SITTING, 96).rgb_u8).all()
+    face, wall = np.s_[50:60, 40:56], np.s_[:, :8]
+    assert darker.photo[face].mean() < light.photo[face].mean() - 15
+    assert (darker.photo[wall] == light.photo[wall]).all()
+    again = make_portrait_lessons(dataset / "trainA", 96, sittings, darken_seed=7)[2]
+    assert (again.photo == darker.photo).all()
+    assert len(make_portrait_lessons(dataset / "trainA", 96, sittings)) == 2
+    sittings |= {f"trainA/{number}.png": SITTING for number in range(2, 60)}
+    assert list(how_often(dataset / "trainA", sittings, 0.5)) == [1.0, 3.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -207,13 +245,20 @@ def test_the_command_learns_from_portraits_alone(
     monkeypatch.setattr("training.refine.compile_book", compile_noted)
     path = table(tmp_path, {"id": IDS[0]})
     command = ["weights", "refine", str(start.parent), "--dataset", str(dataset)]
-    command += ["--portraits", str(path), "--iterations", "2", "-o", str(tmp_path / "out")]
+    command += ["--portraits", str(path), "--darken-share", "0.5", "--iterations", "2"]
+    command += ["-o", str(tmp_path / "out")]
     result = CliRunner().invoke(build_app(), [*command, "--device", "cpu"])
     assert result.exit_code == 0, result.output
-    assert len(seen) == 1
+    assert len(seen) == 2
     assert (seen[0] == draw_portrait(SITTING, 32).rgb_u8).all()
     _, facts = load_generator(tmp_path / "out" / start.name)
     assert len(facts["parameters"]["refine"]["portraits"]) == 64
+
+
+def test_only_who_is_in_a_table_is_darkened(dataset: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start.safetensors"
+    with pytest.raises(ParamsError, match="darken-share is for --portraits"):
+        refine(start, dataset, tmp_path / "out.safetensors", RefineOptions(darken_share=0.5))
 
 
 def test_nobody_else_draws_beside_portraits(dataset: Path, tmp_path: Path) -> None:

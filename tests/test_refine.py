@@ -538,6 +538,31 @@ def test_a_sitter_stands_before_the_corner_of_another_photo_by_a_share() -> None
     assert rng.bit_generator.state == state
 
 
+def test_before_some_walls_stands_somebody_else_half_behind_the_sitter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None] * 3, (64, 64, 3))
+    sitter = np.zeros((64, 64), np.uint8)
+    sitter[:, 24:40] = 255
+    known = Lesson(np.full_like(ramp, 77), ramp, has_face=True, is_hard=False, sitter=sitter)
+    other = Lesson(ramp, ramp, has_face=True, is_hard=False)
+    book = Schoolbook([other], np.zeros(1), np.ones(1), [LIGHT])
+    monkeypatch.setattr("training.schoolbook.light_otherwise", lambda photo, *_: photo)
+    monkeypatch.setattr("training.schoolbook._COMPANY_SHARE", 1.0)
+    rng, sides = np.random.default_rng(2), set()
+    for _ in range(20):
+        shown = _before_another_wall(known, book, 1.0, rng)
+        assert (shown.photo[:, 24:40] == 77).all()
+        assert shown.drawing is ramp
+        row = shown.photo[0, :, 0].astype(int) // 3
+        rises = np.sign(row[1] - row[0])  # below 0: the other photo was mirrored
+        sides.add(rises)
+        step = row[0] if rises > 0 else 63 - row[0]
+        assert 0.4 * 64 - 1 <= step <= 0.8 * 64 + 1
+        assert row[63] == (63 - step if rises > 0 else step)  # reflected at the photo's end
+    assert sides == {-1, 1}
+
+
 def test_a_faded_photo_has_less_contrast_and_its_drawing_has_not() -> None:
     rng = np.random.default_rng(10)
     fine = lesson(20)
@@ -572,7 +597,7 @@ def test_a_photo_lit_by_a_lamp_has_no_other_shadow(monkeypatch: pytest.MonkeyPat
     assert unshadowed[1.0] == 8
 
 
-def test_a_plain_photo_keeps_its_own_light() -> None:
+def test_a_plain_photo_keeps_its_own_light_and_wall() -> None:
     book = Schoolbook([lesson(90)], np.zeros(1), np.ones(1), [LIGHT])
     shares = Shares(rough=1.0, faded=1.0, lamps=1.0, plain=0.5)
     one = batch_at(book, 1, seed=5, count=16, device=CPU, shares=shares)
@@ -581,9 +606,10 @@ def test_a_plain_photo_keeps_its_own_light() -> None:
     ]
     assert 3 < sum(plain) < 13
     walled = Schoolbook([lesson(90)._replace(sitter=SITTER)], np.zeros(1), np.ones(1), [LIGHT])
-    shares = Shares(walls=1.0, plain=1.0)
-    one = batch_at(walled, 1, seed=5, count=1, device=CPU, shares=shares)
-    assert not torch.equal(one.photos, one.wanted)
+    for plain_share, is_kept in ((1.0, True), (0.0, False)):
+        shares = Shares(walls=1.0, plain=plain_share)
+        one = batch_at(walled, 1, seed=5, count=1, device=CPU, shares=shares)
+        assert torch.equal(one.photos, one.wanted) == is_kept
 
 
 def test_walls_fading_and_lamps_reach_the_training(

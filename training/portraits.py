@@ -8,7 +8,7 @@ alike, on white paper, whatever a generator would make of the photo.
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
 from anymus.errors import ParamsError
 from anymus.tables import read_table
 
+from .complexion import COMPLEXIONS, LIGHT_SKINS, with_complexion
 from .data import find_pictures
 from .lessons import Lesson, photo_name, squares
 from .schoolbook import HARD_WEIGHT
 from .sitter_choices import by_photo
 from .sitters import find_sitter
 
-RARE_SHARE = 1 / 16
-DARK_SKINS = ("brown", "dark")
-DARK_SKIN_WEIGHT = 2.0
-"""How many times as often, beside other rare traits, who has dark skin is shown: light hides it."""
+RARE_SHARE = 1 / 12
+DARK_SKINS = tuple(COMPLEXIONS)
+HIDDEN_WEIGHT = 2.0
+"""How many times as often, beside other rare traits, who has dark skin or a beard is shown: light
+and shadow look like them."""
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
@@ -103,24 +105,27 @@ def make_portrait_lessons(
     size_px: int,
     sittings: Mapping[str, Sitting],
     cuts: Mapping[str, int] | None = None,
+    darken_seed: int | None = None,
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
     Who is in no row of the table has no lesson: of that photo discriminators alone judge. Who has a
     trait that few have (a beard, dark skin, an afro: below `RARE_SHARE`) counts as hard, and so is
-    shown more often.
+    shown more often. After all these come, in the same order, those of light skin once more, with
+    dark skin in the photo and in the drawing (`complexion`).
 
     Args:
         folder: trainA of a data set.
         size_px: Of the lessons.
         sittings: Who sits there, by the photo's path below the data set.
         cuts: As for `make_lessons`.
+        darken_seed: Of their dark skin; None: nobody is shown once more.
 
     Raises:
         DatasetError: There are no photos.
         ImageError: One cannot be read.
     """
-    lessons, rare = [], _find_rare(sittings)
+    lessons, darker, rare = [], [], _find_rare(sittings)
     for name, photo in squares(
         find_pictures(folder), folder.parent, size_px, f"portray {folder.name}"
     ):
@@ -128,23 +133,42 @@ def make_portrait_lessons(
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))
-    return lessons
+        if darken_seed is not None and sitting is not None and sitting.skin in LIGHT_SKINS:
+            rng = np.random.default_rng([darken_seed, len(lessons), 0xDA2C])
+            darker.append(_darkened(lessons[-1], sitting, rng))
+    return lessons + darker
 
 
-def how_often(folder: Path, sittings: Mapping[str, Sitting]) -> NDArray[np.float64]:
-    """Return how often each photo of a folder is shown beside the others, (photos,).
+def _darkened(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
+    """Return a lesson of the same person with one of the dark skins."""
+    skin = DARK_SKINS[int(rng.integers(len(DARK_SKINS)))]
+    photo = with_complexion(lesson.photo, sitting, skin, rng)
+    drawing = draw_portrait(replace(sitting, skin=skin), len(photo)).rgb_u8
+    return lesson._replace(photo=photo, drawing=drawing)
+
+
+def how_often(
+    folder: Path, sittings: Mapping[str, Sitting], darken_share: float = 0.0
+) -> NDArray[np.float64]:
+    """Return how often each photo of a folder is shown beside the others, (lessons,).
 
     Args:
         folder: trainA of a data set.
         sittings: As for `make_portrait_lessons`, in whose order the photos are.
+        darken_share: How often who has light skin is shown with dark skin, beside how often
+            without; 0: those lessons were not made.
     """
-    rare, often = _find_rare(sittings), []
+    rare, often, darker = _find_rare(sittings), [], []
     for path in find_pictures(folder):
         name = photo_name(path, folder.parent)
-        is_dark = name in sittings and sittings[name].skin in DARK_SKINS
+        sitting = sittings.get(name)
         weight = HARD_WEIGHT if name in rare else 1.0
-        often.append(weight * (DARK_SKIN_WEIGHT if is_dark else 1.0))
-    return np.array(often)
+        if sitting and (sitting.skin in DARK_SKINS or sitting.beard != "none"):
+            weight *= HIDDEN_WEIGHT
+        often.append(weight)
+        if darken_share and sitting and sitting.skin in LIGHT_SKINS:
+            darker.append(weight * darken_share)
+    return np.array(often + darker)
 
 
 def _find_rare(sittings: Mapping[str, Sitting]) -> set[str]:

@@ -91,8 +91,10 @@ class RefineOptions:
         fade_share: Which share of photos has less contrast, as old prints have.
         lamp_share: Which share of photos is lit by a lamp from one side (`lamp`), instead of the
             shadow with a straight edge that others have.
-        plain_share: Which share of photos is shown in its own light, neither rough nor faded nor
-            in shadow: what the light of a photo tells of skin and hair holds there.
+        plain_share: Which share of photos is shown as it is, neither rough nor faded nor in shadow
+            nor before another wall: what light tells of skin and hair holds there.
+        darken_share: How often who has light skin in the table of portraits is shown with dark skin
+            (`complexion`), beside how often as the photo is.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         margin_share: Which share of the width on the left and on the right, and of the height
@@ -121,6 +123,7 @@ class RefineOptions:
     fade_share: float = 0.0
     lamp_share: float = 0.0
     plain_share: float = 0.0
+    darken_share: float = 0.0
     augment_share: float = 0.0
     margin_share: float = 0.0
     iterations: int = 2000
@@ -195,6 +198,9 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     sittings = read_sittings(options.portraits, dataset_dir) if options.portraits else {}
     if options.portraits and options.others:
         raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
+    if options.darken_share and not options.portraits:
+        raise ParamsError("--darken-share is for --portraits, which say who has light skin",
+                          "give them, too")  # fmt: skip
     device = pick_device(options.device)
     check_device(device, is_compiled=options.is_compiled)
     if device.type == "cpu":
@@ -214,10 +220,11 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         )
         before = count_in_place(own, dataset_dir / "testA", device)
         photos, side_px = dataset_dir / "trainA", int(own.arguments["image_size_px"])
+        darken_seed = options.seed if options.darken_share else None
         lessons = keep_lessons(
             folder,
             lambda: (
-                make_portrait_lessons(photos, side_px, sittings, cuts)
+                make_portrait_lessons(photos, side_px, sittings, cuts, darken_seed)
                 if sittings
                 else make_lessons(own, teachers, photos, device, options.best, cuts=cuts)
             ),
@@ -227,7 +234,7 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
             if sittings
             else [to_square(read_rgb(path), side_px) for path in real]
         )
-        often = how_often(photos, sittings) if sittings else None
+        often = how_often(photos, sittings, options.darken_share) if sittings else None
         book = compile_book(lessons, drawings, twins, often)
         mean = _learn(own, book, options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)

@@ -38,6 +38,8 @@ _COLOUR_SHARE = 0.5  # of twins' photos that take colours of a real one
 _WALL_SIDES = (0.15, 0.4)  # of the corner that is enlarged to a wall, in sides of its photo
 _WALL_STOPS = 2.0  # of its light
 _WALL_HUE_SHARE = 0.5  # of walls with their colours exchanged
+_COMPANY_SHARE = 0.2  # of walls, that are the whole other photo: somebody else stands there
+_COMPANY_ASIDE = (0.4, 0.8)  # in sides, how far from the middle
 _LEAST_CONTRAST = 0.35  # of faded photos
 _COARSEST_GRAIN = 0.35  # cells of noise a pixel, each way
 _MOST_GRAIN = 20.0  # levels, sigma
@@ -51,6 +53,8 @@ class Schoolbook(NamedTuple):
     share: NDArray[np.float64]  # (lessons,), sum 1: how often each is shown
     drawings: Sequence[RgbU8]
     twins: Sequence[Lesson] = ()
+    drawings_share: NDArray[np.float64] | None = None
+    """(drawings,), sum 1: how often discriminators see each; None: all as often."""
 
 
 class Shares(NamedTuple):
@@ -65,7 +69,7 @@ class Shares(NamedTuple):
     lamps: float = 0.0
     """Of photos that are lit by a lamp from one side instead of shadowed."""
     plain: float = 0.0
-    """Of photos that are shown in their own light, at most before another wall."""
+    """Of photos that are shown as they are: in their own light, before their own wall."""
 
 
 AS_THEY_ARE = Shares()
@@ -89,6 +93,10 @@ def compile_book(
 ) -> Schoolbook:
     """Return the lessons with all that their batches need.
 
+    Where `often` is given, drawings must be those of the lessons that have a face, in their order:
+    they are shown as often as their photos. A discriminator that saw few drawings with dark skin
+    beside many drawn from photos would call dark skin untrue.
+
     Args:
         lessons: At least one.
         drawings: Real ones, for discriminators, of the lessons' size.
@@ -98,9 +106,13 @@ def compile_book(
     """
     own = [_skin(lesson.photo) for lesson in lessons]
     skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
+    drawings_share = None
     if often is None:
         often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins)
+    else:
+        drawings_share = often[[lesson.has_face for lesson in lessons]]
+        drawings_share = drawings_share / drawings_share.sum()
+    return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins, drawings_share)
 
 
 def _skin(rgb_u8: RgbU8) -> float:
@@ -142,10 +154,7 @@ def batch_at(
     rng = np.random.default_rng([seed, place, 0x1E55])
     indices = rng.choice(len(book.lessons), size=count, p=book.share)
     shown = [_shown(book.lessons[index], book, shares, rng) for index in indices]
-    real = [
-        _shift([book.drawings[index]], rng)[0]
-        for index in rng.integers(len(book.drawings), size=count)
-    ]
+    real = [_shift([book.drawings[index]], rng)[0] for index in _drawings_at(book, count, rng)]
     if book.twins:
         twins = [
             _show(_as_photographed(book.twins[number], book, rng), rng)
@@ -161,13 +170,19 @@ def batch_at(
     return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
 
 
+def _drawings_at(book: Schoolbook, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return which drawings discriminators see, (count,)."""
+    if book.drawings_share is None:
+        return rng.integers(len(book.drawings), size=count)
+    return rng.choice(len(book.drawings), size=count, p=book.drawings_share)
+
+
 def _shown(
     lesson: Lesson, book: Schoolbook, shares: Shares, rng: np.random.Generator
 ) -> tuple[RgbU8, RgbU8]:
     """Return a lesson's photo, changed as the shares want by chance, and its drawing."""
     if shares.plain and rng.random() < shares.plain:
-        elsewhere = _before_another_wall(lesson, book, shares.walls, rng)
-        photo, drawing = _shift([elsewhere.photo, elsewhere.drawing], rng)
+        photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
         return photo, drawing
     lit = _lit(lesson, shares.lamps, rng)
     elsewhere = _before_another_wall(lit, book, shares.walls, rng)
@@ -218,17 +233,33 @@ def _before_another_wall(
     """Return a photo whose sitter, if known, stands by that chance before another photo's wall.
 
     The wall is an upper corner of that photo, enlarged, so as far out of focus as walls are, in
-    other light and, for half of them, with red, green and blue exchanged.
+    other light and, for half of them, with red, green and blue exchanged. Before a few walls
+    somebody else stands, half behind the sitter, as in photos of groups.
     """
     if not share or lesson.sitter is None or rng.random() >= share:
         return lesson
     other, side_px = book.lessons[int(rng.integers(len(book.lessons)))].photo, len(lesson.photo)
+    if rng.random() < 0.5:
+        other = other[:, ::-1]
+    if rng.random() < _COMPANY_SHARE:
+        company = light_otherwise(_aside(other, rng), _WALL_STOPS, rng)
+        return lesson._replace(photo=before(lesson.photo, lesson.sitter, company))
     corner_px = round(side_px * rng.uniform(*_WALL_SIDES))
-    corner = (other if rng.random() < 0.5 else other[:, ::-1])[:corner_px, :corner_px]
+    corner = other[:corner_px, :corner_px]
     wall = light_otherwise(resize_rgb(corner, side_px, side_px), _WALL_STOPS, rng)
     if rng.random() < _WALL_HUE_SHARE:
         wall = wall[..., rng.permutation(3)]
     return lesson._replace(photo=before(lesson.photo, lesson.sitter, wall))
+
+
+def _aside(photo: RgbU8, rng: np.random.Generator) -> RgbU8:
+    """Return a photo (H, H, 3) moved to the left by most of its side, its right border reflected.
+
+    Photos are mirrored by chance before, so that company stands on either side.
+    """
+    step = round(len(photo) * rng.uniform(*_COMPANY_ASIDE))
+    padded = np.pad(photo, ((0, 0), (0, step), (0, 0)), mode="reflect")
+    return padded[:, step:]
 
 
 def _faded(lesson: Lesson, share: float, rng: np.random.Generator) -> Lesson:
