@@ -75,7 +75,7 @@ def with_complexion(photo: RgbU8, sitting: Sitting, skin: str, rng: np.random.Ge
 def find_skin(photo: RgbU8, sitting: Sitting) -> Field:
     """Return where a portrait (H, H, 3) shows skin, (H, H) in [0, 1]."""
     side_px = len(photo)
-    lab = _lab(cv2.bilateralFilter(photo, 5, 20, 3))
+    lab = _lab(np.asarray(cv2.bilateralFilter(photo, 5, 20, 3), np.uint8))
     cheeks, zones = _cheeks(lab, sitting), _find_zones(side_px, sitting)
     lightness, *colours = np.moveaxis(lab - cheeks, -1, 0)
     is_grey = _chroma(lab).mean() < _GREY
