@@ -15,7 +15,7 @@ from inference.redraw import redraw
 from inference.translator import Translator
 
 ROOT = Path(__file__).parent
-PEOPLE = (5, 8, 9, 26, 14, 32)  # of about as many kinds as portrait photographs show
+PEOPLE = (5, 8, 34, 26, 14, 32)  # of about as many kinds as portrait photographs show
 SIZE_PX = (400, 480)
 GAP_PX = 4
 SIDE_PX = 256
