@@ -76,7 +76,7 @@ def find_skin(photo: RgbU8, sitting: Sitting) -> Field:
     """Return where a portrait (H, H, 3) shows skin, (H, H) in [0, 1]."""
     side_px = len(photo)
     lab = _lab(np.asarray(cv2.bilateralFilter(photo, 5, 20, 3), np.uint8))
-    cheeks, zones = _cheeks(lab, sitting), _find_zones(side_px, sitting)
+    cheeks, zones = cheek_colour(lab, sitting), _find_zones(side_px, sitting)
     lightness, *colours = np.moveaxis(lab - cheeks, -1, 0)
     is_grey = _chroma(lab).mean() < _GREY
     reach = np.where(lightness > 0, _LIGHTER, _GREY_DARKER if is_grey else _DARKER)
@@ -111,19 +111,17 @@ class _Zones(NamedTuple):
     mouth: Field
 
 
-def _cheeks(lab: Field, sitting: Sitting) -> Field:
-    """Return the median colour of both cheeks, (3,)."""
-    side_px = len(lab)
+def cheek_colour(picture: Field, sitting: Sitting) -> Field:
+    """Return the median colour (3,) of both cheeks in a portrait (H, H, 3), in its own units."""
+    side_px = len(picture)
     (left_x, left_y), (right_x, right_y) = sitting.eyes
-    y = (left_y + right_y + 2 * sitting.mouth_y) / 4 * side_px
-    half = _HALF_PATCH * side_px
+    level = round((left_y + right_y + 2 * sitting.mouth_y) / 4 * side_px)
+    reach = round(_HALF_PATCH * side_px)
     patches = [
-        lab[
-            round(y - half) : round(y + half), round(x * side_px - half) : round(x * side_px + half)
-        ]
-        for x in (left_x, right_x)
+        picture[level - reach : level + reach, middle - reach : middle + reach].reshape(-1, 3)
+        for middle in (round(x * side_px) for x in (left_x, right_x))
     ]
-    return np.asarray(np.median(np.concatenate([p.reshape(-1, 3) for p in patches]), axis=0))
+    return np.asarray(np.median(np.concatenate(patches), axis=0))
 
 
 def _find_zones(side_px: int, sitting: Sitting) -> _Zones:

@@ -22,6 +22,7 @@ from anymus.drawing.manga_ink import BLACK, WHITE, Paint
 from anymus.drawing.portrait import CHOICES, Sitting, as_manga
 from anymus.drawing.twin import draw_in_place
 from anymus.images import RgbU8, read_rgb, resize_rgb
+from training.complexion import cheek_colour
 from training.portraits import parse_sitting
 
 SIDE_PX = 128
@@ -81,16 +82,7 @@ def hair_of(sitting: Sitting) -> NDArray[np.float64]:
 def unlike_cheeks(photo: RgbU8, sitting: Sitting) -> NDArray[np.float64]:
     """Return how unlike its cheeks a photo is, (SIDE_PX, SIDE_PX): 1 is as unlike as anything."""
     lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    (left_x, left_y), (right_x, right_y) = sitting.eyes
-    cheek_y = (left_y + right_y + 2 * sitting.mouth_y) / 4
-    reach = round(0.04 * SIDE_PX)
-    across = 2 * reach
-    cheeks = [
-        lab[round(cheek_y * SIDE_PX) - reach :, round(x * SIDE_PX) - reach :][:across, :across]
-        for x in (left_x, right_x)
-    ]
-    skin = np.median(np.concatenate([cheek.reshape(-1, 3) for cheek in cheeks]), axis=0)
-    distance = np.linalg.norm(lab - skin, axis=-1)
+    distance = np.linalg.norm(lab - cheek_colour(lab, sitting), axis=-1)
     return np.minimum(distance / np.percentile(distance, 90), 1.0)
 
 
