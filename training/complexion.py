@@ -63,10 +63,9 @@ def with_complexion(photo: RgbU8, sitting: Sitting, skin: str, rng: np.random.Ge
     """
     kind = COMPLEXIONS[skin]
     red = float(np.exp(rng.uniform(np.log(kind.least), np.log(kind.most))))
+    is_grey = _is_grey(_lab(photo))
+    gain = red * np.array([kind.green] * 3 if is_grey else [1.0, kind.green, kind.blue])
     share = find_skin(photo, sitting)[..., None]
-    gain = np.array([red, red * kind.green, red * kind.blue])
-    if _chroma(_lab(photo)).mean() < _GREY:
-        gain[:] = red * kind.green
     light = (photo / 255) ** DISPLAY_GAMMA * (1 + share * (gain - 1))
     changed: RgbU8 = (light ** (1 / DISPLAY_GAMMA) * 255).round().astype(np.uint8)
     return changed
@@ -78,8 +77,7 @@ def find_skin(photo: RgbU8, sitting: Sitting) -> Field:
     lab = _lab(np.asarray(cv2.bilateralFilter(photo, 5, 20, 3), np.uint8))
     cheeks, zones = cheek_colour(lab, sitting), _find_zones(side_px, sitting)
     lightness, *colours = np.moveaxis(lab - cheeks, -1, 0)
-    is_grey = _chroma(lab).mean() < _GREY
-    reach = np.where(lightness > 0, _LIGHTER, _GREY_DARKER if is_grey else _DARKER)
+    reach = np.where(lightness > 0, _LIGHTER, _GREY_DARKER if _is_grey(lab) else _DARKER)
     colour_reach = max(_LEAST_COLOUR_REACH, _COLOUR_REACH * _chroma(cheeks))
     distance = np.hypot(lightness / reach, np.hypot(*colours) / colour_reach)
     likeness = np.exp2(-((distance / (1 + _WITHIN * zones.middle)) ** 4)) * zones.head
@@ -98,6 +96,11 @@ def _lab(photo: RgbU8) -> Field:
 
 def _chroma(lab: Field) -> Field:
     return np.asarray(np.hypot(lab[..., 1], lab[..., 2]))
+
+
+def _is_grey(lab: Field) -> bool:
+    """Return whether a photo (H, H, 3) in Lab has next to no colour."""
+    return bool(_chroma(lab).mean() < _GREY)
 
 
 class _Zones(NamedTuple):

@@ -199,8 +199,9 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     if options.portraits and options.others:
         raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
     if options.darken_share and not options.portraits:
-        raise ParamsError("--darken-share is for --portraits, which say who has light skin",
-                          "give them, too")  # fmt: skip
+        raise ParamsError(
+            "--darken-share is for --portraits, which say who has light skin", "give them, too"
+        )
     device = pick_device(options.device)
     check_device(device, is_compiled=options.is_compiled)
     if device.type == "cpu":
