@@ -19,7 +19,7 @@ import torch
 from anymus.torchlib import deterministic
 from inference.translator import find_weights
 from training.memory import keep_freed_memory
-from training.refine import RefineOptions, _begin, _framing, _load, _one_iteration
+from training.refine import RefineOptions, _batches_of, _begin, _framing, _load, _one_iteration
 from training.refine_state import RefineState
 from training.schoolbook import Schoolbook, compile_book, draw_twin_lessons
 from training.weights_file import read_facts
@@ -46,8 +46,8 @@ def main() -> None:
         for _ in range(args.rounds):
             for state, one, taken in zip(states, options, seconds, strict=True):
                 start = time.perf_counter()
-                for _ in range(args.iterations):
-                    losses = _one_iteration(state, book, one, device)
+                for batch in _batches_of(book, range(args.iterations), one, device):
+                    losses = _one_iteration(state, batch.to(device), one, device)
                 taken.append((time.perf_counter() - start) / args.iterations)
                 lesson = float(losses[1])
                 print(f"  {names[one.is_compiled]:<10}{taken[-1]:.3f} s  lesson {lesson:.4f}")
@@ -68,7 +68,8 @@ def begin(
     state = _begin(generator, options, device)
     state.step = 0  # without the discriminators' warm-up
     start = time.perf_counter()
-    _one_iteration(state, book, options, device)
+    batch = next(_batches_of(book, range(1), options, device))
+    _one_iteration(state, batch.to(device), options, device)
     return state, time.perf_counter() - start
 
 

@@ -601,6 +601,19 @@ def refine_weights(
             min=0.0, max=1.0, help="Of --portraits of light skin: so often with dark skin."
         ),
     ] = 0.0,
+    disguise_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=1.0, help="Of --portraits without: so often with a beard or glasses."
+        ),
+    ] = 0.0,
+    judges_know_dataset: Annotated[
+        bool,
+        typer.Option(
+            "--judge-by-dataset",
+            help="Beside --portraits, discriminators know the data set's drawings.",
+        ),
+    ] = False,
     augment_share: Annotated[
         float,
         typer.Option(
@@ -623,6 +636,12 @@ def refine_weights(
     is_compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the networks first: minutes, then quicker.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Processes that prepare pictures.", show_default="on a GPU 12 at most"
+        ),
+    ] = None,
     is_json: JsonOption = False,
 ) -> None:
     """Let a generator from photo to manga learn from what the best drawings of photos agree on.
@@ -654,6 +673,8 @@ def refine_weights(
         lamp_share=lamp_share,
         plain_share=plain_share,
         darken_share=darken_share,
+        disguise_share=disguise_share,
+        judges_know_dataset=judges_know_dataset,
         augment_share=augment_share,
         margin_share=margin_share,
         iterations=iterations,
@@ -662,6 +683,7 @@ def refine_weights(
         seed=seed,
         device=device,
         is_compiled=is_compiled,
+        workers=workers,
     )
     source = find_weights(weights, "a2b")
     print_report(refine(source, dataset, output / weights_name("a2b"), options), is_json)

@@ -3,11 +3,10 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 from test_sitter_choices import IDS, record
 from test_sitters import portrait, sloping
 from typer.testing import CliRunner
@@ -15,12 +14,14 @@ from typer.testing import CliRunner
 from anymus.cli import build_app
 from anymus.drawing.portrait import CHIN_RISE, CHOICES, Sitting, as_manga, draw_portrait
 from anymus.errors import ParamsError
-from anymus.images import RgbU8, write_png
+from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import ImageRecord, write_manifest
 from training.checkpoint import load_generator, save_generator
+from training.data import to_square
+from training.disguise import BEARDS, GLASSES
 from training.lessons import Lesson
 from training.networks import Generator
-from training.portraits import COLUMNS, how_often, make_portrait_lessons, read_sittings
+from training.portraits import COLUMNS, Again, how_often, make_portrait_lessons, read_sittings
 from training.refine import RefineOptions, refine
 from training.schoolbook import Schoolbook, batch_at, compile_book
 
@@ -65,7 +66,7 @@ def table(folder: Path, *changes: dict[str, str]) -> Path:
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Path:
-    """Two photos to learn from, one to look at, and a drawing that no discriminator sees."""
+    """Two photos to learn from, one to look at, and a drawing that few discriminators see."""
     folder = tmp_path / "data"
     rows = []
     photo = portrait(sloping(110, 110))
@@ -166,7 +167,7 @@ def test_who_has_a_rare_trait_is_shown_more_often(dataset: Path) -> None:
     sittings["trainA/0.png"] = replace(SITTING, beard="full")
     often = how_often(dataset / "trainA", sittings)
     assert list(often) == [6.0, 3.0]
-    book = compile_book(lessons, [lesson.drawing for lesson in lessons], [], often)
+    book = compile_book(lessons, None, [], often)
     assert list(book.share) == pytest.approx([2 / 3, 1 / 3])
 
 
@@ -177,11 +178,10 @@ def test_discriminators_see_drawings_as_often_as_their_photos_are_shown() -> Non
         Lesson(plain, plain + np.uint8(number), has_face=number != 1, is_hard=False)
         for number in range(3)
     ]
-    drawings = [lesson.drawing for lesson in lessons if lesson.has_face]
-    book = compile_book(lessons, drawings, [], np.array([1.0, 5.0, 3.0]))
+    book = compile_book(lessons, None, [], np.array([1.0, 5.0, 3.0]))
     assert book.drawings_share is not None
     assert list(book.drawings_share) == [0.25, 0.75]
-    batch = batch_at(book, 1, seed=3, count=200, device=torch.device("cpu"))
+    batch = batch_at(book, 1, seed=3, count=200)
     seen = ((batch.real[:, 0, 0, 0] + 1) * 127.5).round() - 90
     assert set(seen.tolist()) == {0.0, 2.0}
     assert 0.6 < (seen == 2).float().mean() < 0.9
@@ -190,18 +190,63 @@ def test_discriminators_see_drawings_as_often_as_their_photos_are_shown() -> Non
 def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_path: Path) -> None:
     rows = [{"id": IDS[0]}, {"id": IDS[1], "skin": "tan"}]
     sittings = read_sittings(table(tmp_path, *rows), dataset)
-    light, _, darker = make_portrait_lessons(dataset / "trainA", 96, sittings, darken_seed=7)
+    light, _, darker = make_portrait_lessons(
+        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=7)
+    )
     drawings = [draw_portrait(replace(SITTING, skin=skin), 96).rgb_u8 for skin in ("brown", "dark")]
     assert any((darker.drawing == drawing).all() for drawing in drawings)
     assert (light.drawing == draw_portrait(SITTING, 96).rgb_u8).all()
     face, wall = np.s_[50:60, 40:56], np.s_[:, :8]
     assert darker.photo[face].mean() < light.photo[face].mean() - 15
     assert (darker.photo[wall] == light.photo[wall]).all()
-    again = make_portrait_lessons(dataset / "trainA", 96, sittings, darken_seed=7)[2]
-    assert (again.photo == darker.photo).all()
+    other = make_portrait_lessons(
+        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=7)
+    )[2]
+    assert (other.photo == darker.photo).all()
     assert len(make_portrait_lessons(dataset / "trainA", 96, sittings)) == 2
     sittings |= {f"trainA/{number}.png": SITTING for number in range(2, 60)}
-    assert list(how_often(dataset / "trainA", sittings, 0.5)) == [1.0, 3.0, 0.5]
+    assert list(how_often(dataset / "trainA", sittings, Again(darkened=0.5))) == [1.0, 3.0, 0.5]
+
+
+def test_who_wears_no_beard_or_glasses_comes_once_more_with_them(
+    dataset: Path, tmp_path: Path
+) -> None:
+    rows = [{"id": IDS[0], "sex": "man"}, {"id": IDS[1], "sex": "woman", "glasses": "thin"}]
+    sittings = read_sittings(table(tmp_path, *rows), dataset)
+    drawn = set()
+    for seed in range(12):
+        lessons = make_portrait_lessons(
+            dataset / "trainA", 64, sittings, again=Again(disguised=0.5, seed=seed)
+        )
+        bare, _, disguised = lessons  # she has glasses, and women have no beards
+        changed = (disguised.photo != bare.photo).any(axis=-1)
+        assert 20 < changed.sum() < 0.5 * changed.size
+        worn = [
+            (beard, glasses)
+            for beard in ("none", *BEARDS)
+            for glasses in ("none", *GLASSES)
+            if (disguised.drawing == portrait_of(beard, glasses)).all()
+        ]
+        assert len(worn) == 1
+        assert worn[0] != ("none", "none")
+        drawn.add(tuple(one != "none" for one in worn[0]))
+    assert drawn == {(True, False), (False, True), (True, True)}
+    sittings |= {f"trainA/{number}.png": SITTING for number in range(2, 60)}
+    assert len(how_often(dataset / "trainA", sittings, Again(disguised=0.5))) == 3
+
+
+def portrait_of(beard: str, glasses: str) -> RgbU8:
+    return draw_portrait(replace(SITTING, sex="man", beard=beard, glasses=glasses), 64).rgb_u8
+
+
+def test_made_up_dark_skin_is_never_shown_in_grey() -> None:
+    photo = np.zeros((32, 32, 3), np.uint8) + np.array([150, 100, 60], np.uint8)
+    for keeps_colours in (False, True):
+        lesson = Lesson(photo, photo, True, False, keeps_colours=keeps_colours)
+        book = compile_book([lesson], None, [])
+        seen = batch_at(book, 1, seed=1, count=40).photos
+        is_grey = (seen.amax(1) - seen.amin(1)).amax((1, 2)) < 0.02
+        assert bool(is_grey.any()) is not keeps_colours
 
 
 @pytest.mark.parametrize(
@@ -230,35 +275,69 @@ def test_the_command_learns_from_portraits_alone(
     generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
     start = tmp_path / "start" / "generator_a2b.safetensors"
     save_generator(start, generator, {"direction": "a2b"})
-    seen: list[RgbU8] = []
+    books: list[Schoolbook] = []
 
-    def compile_noted(
-        lessons: list[Lesson],
-        drawings: list[RgbU8],
-        twins: list[Lesson],
-        often: NDArray[np.float64],
-    ) -> Schoolbook:
-        seen.extend(drawings)
-        assert len(often) == len(lessons)
-        return compile_book(lessons, drawings, twins, often)
+    def compile_noted(*args: Any) -> Schoolbook:
+        books.append(compile_book(*args))
+        return books[-1]
 
     monkeypatch.setattr("training.refine.compile_book", compile_noted)
     path = table(tmp_path, {"id": IDS[0]})
     command = ["weights", "refine", str(start.parent), "--dataset", str(dataset)]
-    command += ["--portraits", str(path), "--darken-share", "0.5", "--iterations", "2"]
-    command += ["-o", str(tmp_path / "out")]
-    result = CliRunner().invoke(build_app(), [*command, "--device", "cpu"])
+    command += ["--portraits", str(path), "--darken-share", "0.5", "--disguise-share", "0.25"]
+    command += ["--iterations", "2", "--device", "cpu"]
+    result = CliRunner().invoke(build_app(), [*command, "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
-    assert len(seen) == 2
-    assert (seen[0] == draw_portrait(SITTING, 32).rgb_u8).all()
+    (book,) = books
+    assert len(book.lessons) == 4
+    assert len(book.drawings) == 3
+    assert (book.drawings[0] == draw_portrait(SITTING, 32).rgb_u8).all()
     _, facts = load_generator(tmp_path / "out" / start.name)
     assert len(facts["parameters"]["refine"]["portraits"]) == 64
 
 
-def test_only_who_is_in_a_table_is_darkened(dataset: Path, tmp_path: Path) -> None:
+def test_discriminators_may_know_other_drawings_than_the_portraits(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.refine.WARM_UP", 1)
+    generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
     start = tmp_path / "start.safetensors"
-    with pytest.raises(ParamsError, match="darken-share is for --portraits"):
-        refine(start, dataset, tmp_path / "out.safetensors", RefineOptions(darken_share=0.5))
+    save_generator(start, generator, {"direction": "a2b"})
+    books: list[Schoolbook] = []
+
+    def compile_noted(*args: Any) -> Schoolbook:
+        books.append(compile_book(*args))
+        return books[-1]
+
+    monkeypatch.setattr("training.refine.compile_book", compile_noted)
+    path = table(tmp_path, {"id": IDS[0]})
+    for knows in (False, True):
+        options = RefineOptions(
+            portraits=path, judges_know_dataset=knows, iterations=1, device="cpu"
+        )
+        refine(start, dataset, tmp_path / f"{knows}.safetensors", options)
+    portraits, pages = books
+    assert [len(portraits.drawings), len(pages.drawings)] == [1, 1]
+    assert (portraits.lessons[0].drawing == pages.lessons[0].drawing).all()
+    assert (portraits.drawings[0] == portraits.lessons[0].drawing).all()
+    page = to_square(read_rgb(next((dataset / "trainB").iterdir())), 32)
+    assert (pages.drawings[0] == page).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"darken_share": 0.5}, "--darken-share"),
+        ({"disguise_share": 0.5}, "--disguise-share"),
+        ({"judges_know_dataset": True}, "--judge-by-dataset"),
+    ],
+)
+def test_what_needs_a_table_is_refused_without(
+    dataset: Path, tmp_path: Path, change: dict[str, Any], option: str
+) -> None:
+    start = tmp_path / "start.safetensors"
+    with pytest.raises(ParamsError, match=f"{option} is for --portraits"):
+        refine(start, dataset, tmp_path / "out.safetensors", RefineOptions(**change))
 
 
 def test_nobody_else_draws_beside_portraits(dataset: Path, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def lesson(level: int, *, has_face: bool = True, is_hard: bool = False) -> Lesso
 
 def batch(book: Schoolbook, count: int, place: int = 1, rough_share: float = 0.0) -> Batch:
     shares = Shares(rough=rough_share)
-    return batch_at(book, place, seed=20240501, count=count, device=CPU, shares=shares)
+    return batch_at(book, place, seed=20240501, count=count, shares=shares)
 
 
 def test_a_batch_shifts_photo_and_drawing_alike_and_repeats(
@@ -590,7 +590,7 @@ def test_a_photo_lit_by_a_lamp_has_no_other_shadow(monkeypatch: pytest.MonkeyPat
         stops.clear()
         shares = Shares(lamps=share)
         for place in range(1, 9):
-            batch_at(plain, place, seed=5, count=1, device=CPU, shares=shares)
+            batch_at(plain, place, seed=5, count=1, shares=shares)
         unshadowed[share] = stops.count(0.0)
     assert unshadowed[0.0] == 0
     assert 0 < unshadowed[0.5] < 8
@@ -600,7 +600,7 @@ def test_a_photo_lit_by_a_lamp_has_no_other_shadow(monkeypatch: pytest.MonkeyPat
 def test_a_plain_photo_keeps_its_own_light_and_wall() -> None:
     book = Schoolbook([lesson(90)], np.zeros(1), np.ones(1), [LIGHT])
     shares = Shares(rough=1.0, faded=1.0, lamps=1.0, plain=0.5)
-    one = batch_at(book, 1, seed=5, count=16, device=CPU, shares=shares)
+    one = batch_at(book, 1, seed=5, count=16, shares=shares)
     plain = [
         torch.equal(photo, wanted) for photo, wanted in zip(one.photos, one.wanted, strict=True)
     ]
@@ -608,7 +608,7 @@ def test_a_plain_photo_keeps_its_own_light_and_wall() -> None:
     walled = Schoolbook([lesson(90)._replace(sitter=SITTER)], np.zeros(1), np.ones(1), [LIGHT])
     for plain_share, is_kept in ((1.0, True), (0.0, False)):
         shares = Shares(walls=1.0, plain=plain_share)
-        one = batch_at(walled, 1, seed=5, count=1, device=CPU, shares=shares)
+        one = batch_at(walled, 1, seed=5, count=1, shares=shares)
         assert torch.equal(one.photos, one.wanted) == is_kept
 
 

@@ -76,6 +76,8 @@ class Lesson(NamedTuple):
     """Whether what the learner draws of the photo as it is lacks a face or eyes in their place."""
     sitter: MaskU8 | None = None
     """(H, W): who is in the photo (`find_sitter`); None: not known."""
+    keeps_colours: bool = False
+    """Whether it is never shown in grey, where its skin would look like shade."""
 
 
 def make_lessons(

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from anymus.tables import read_table
 
 from .complexion import COMPLEXIONS, LIGHT_SKINS, with_complexion
 from .data import find_pictures
+from .disguise import BEARDS, GLASSES, with_beard, with_glasses
 from .lessons import Lesson, photo_name, squares
 from .schoolbook import HARD_WEIGHT
 from .sitter_choices import by_photo
@@ -31,9 +32,26 @@ DARK_SKINS = tuple(COMPLEXIONS)
 HIDDEN_WEIGHT = 2.0
 """How many times as often, beside other rare traits, who has dark skin or a beard is shown: light
 and shadow look like them."""
+_BEARD_SHARE, _BOTH_SHARE = 0.6, 0.3
+"""Of men in disguise who could wear either: so many have a beard, and so many of them glasses, too.
+"""
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
+
+
+class Again(NamedTuple):
+    """How often people of a table are shown once more as somebody else, beside as they are."""
+
+    darkened: float = 0.0
+    """Who has light skin, with dark skin (`complexion`)."""
+    disguised: float = 0.0
+    """Who has no beard or no glasses, with them (`disguise`)."""
+    seed: int = 0
+    """Of what they look like then."""
+
+
+NEVER_AGAIN = Again()
 
 
 def read_sittings(path: Path, dataset_dir: Path) -> dict[str, Sitting]:
@@ -105,38 +123,55 @@ def make_portrait_lessons(
     size_px: int,
     sittings: Mapping[str, Sitting],
     cuts: Mapping[str, int] | None = None,
-    darken_seed: int | None = None,
+    again: Again = NEVER_AGAIN,
 ) -> list[Lesson]:
     """Return a lesson for each photo of a folder, in the order of `find_pictures`.
 
     Who is in no row of the table has no lesson: of that photo discriminators alone judge. Who has a
     trait that few have (a beard, dark skin, an afro: below `RARE_SHARE`) counts as hard, and so is
     shown more often. After all these come, in the same order, those of light skin once more, with
-    dark skin in the photo and in the drawing (`complexion`).
+    dark skin in the photo and in the drawing (`complexion`), then those who could wear a beard or
+    glasses and do not, in the same order, with them (`disguise`).
 
     Args:
         folder: trainA of a data set.
         size_px: Of the lessons.
         sittings: Who sits there, by the photo's path below the data set.
         cuts: As for `make_lessons`.
-        darken_seed: Of their dark skin; None: nobody is shown once more.
+        again: Who is shown once more; with shares of 0 nobody.
 
     Raises:
         DatasetError: There are no photos.
         ImageError: One cannot be read.
     """
-    lessons, darker, rare = [], [], _find_rare(sittings)
+    lessons: list[Lesson] = []
+    darker, disguised, rare = [], [], _find_rare(sittings)
     for name, photo in squares(
         find_pictures(folder), folder.parent, size_px, f"portray {folder.name}"
     ):
-        sitting = sittings.get(name)
+        sitting, place = sittings.get(name), len(lessons)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))
-        if darken_seed is not None and sitting is not None and sitting.skin in LIGHT_SKINS:
-            rng = np.random.default_rng([darken_seed, len(lessons), 0xDA2C])
+        if again.darkened and _can_darken(sitting):
+            rng = np.random.default_rng([again.seed, place, 0xDA2C])
             darker.append(_darkened(lessons[-1], sitting, rng))
-    return lessons + darker
+        if again.disguised and _can_disguise(sitting):
+            rng = np.random.default_rng([again.seed, place, 0xD159])
+            disguised.append(_disguised(lessons[-1], sitting, rng))
+    return lessons + darker + disguised
+
+
+def _can_darken(sitting: Sitting | None) -> TypeGuard[Sitting]:
+    return sitting is not None and sitting.skin in LIGHT_SKINS
+
+
+def _can_disguise(sitting: Sitting | None) -> TypeGuard[Sitting]:
+    return sitting is not None and (sitting.glasses == "none" or _can_grow_a_beard(sitting))
+
+
+def _can_grow_a_beard(sitting: Sitting) -> bool:
+    return sitting.sex == "man" and sitting.beard == "none"
 
 
 def _darkened(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
@@ -144,21 +179,37 @@ def _darkened(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Les
     skin = DARK_SKINS[int(rng.integers(len(DARK_SKINS)))]
     photo = with_complexion(lesson.photo, sitting, skin, rng)
     drawing = draw_portrait(replace(sitting, skin=skin), len(photo)).rgb_u8
-    return lesson._replace(photo=photo, drawing=drawing)
+    return lesson._replace(photo=photo, drawing=drawing, keeps_colours=True)
+
+
+def _disguised(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
+    """Return a lesson of the same person with a beard, glasses or both."""
+    photo, has_glasses = lesson.photo, sitting.glasses != "none"
+    grows = _can_grow_a_beard(sitting) and (has_glasses or rng.random() < _BEARD_SHARE)
+    if grows:
+        sitting = replace(sitting, beard=_chosen(BEARDS, rng))
+        photo = with_beard(photo, sitting, rng)
+    if not has_glasses and (not grows or rng.random() < _BOTH_SHARE):
+        sitting = replace(sitting, glasses=_chosen(GLASSES, rng))
+        photo = with_glasses(photo, sitting, rng)
+    return lesson._replace(photo=photo, drawing=draw_portrait(sitting, len(photo)).rgb_u8)
+
+
+def _chosen(shares: Mapping[str, float], rng: np.random.Generator) -> str:
+    return list(shares)[int(rng.choice(len(shares), p=list(shares.values())))]
 
 
 def how_often(
-    folder: Path, sittings: Mapping[str, Sitting], darken_share: float = 0.0
+    folder: Path, sittings: Mapping[str, Sitting], again: Again = NEVER_AGAIN
 ) -> NDArray[np.float64]:
-    """Return how often each photo of a folder is shown beside the others, (lessons,).
+    """Return how often each lesson of a folder is shown beside the others, (lessons,).
 
     Args:
         folder: trainA of a data set.
-        sittings: As for `make_portrait_lessons`, in whose order the photos are.
-        darken_share: How often who has light skin is shown with dark skin, beside how often
-            without; 0: those lessons were not made.
+        sittings: As for `make_portrait_lessons`, in whose order the lessons are.
+        again: As for it.
     """
-    rare, often, darker = _find_rare(sittings), [], []
+    rare, often, darker, disguised = _find_rare(sittings), [], [], []
     for path in find_pictures(folder):
         name = photo_name(path, folder.parent)
         sitting = sittings.get(name)
@@ -166,9 +217,11 @@ def how_often(
         if sitting and (sitting.skin in DARK_SKINS or sitting.beard != "none"):
             weight *= HIDDEN_WEIGHT
         often.append(weight)
-        if darken_share and sitting and sitting.skin in LIGHT_SKINS:
-            darker.append(weight * darken_share)
-    return np.array(often + darker)
+        if again.darkened and _can_darken(sitting):
+            darker.append(weight * again.darkened)
+        if again.disguised and _can_disguise(sitting):
+            disguised.append(weight * again.disguised)
+    return np.array(often + darker + disguised)
 
 
 def _find_rare(sittings: Mapping[str, Sitting]) -> set[str]:

@@ -11,7 +11,7 @@ is worth having.
 import copy
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -39,7 +39,7 @@ from .lessons import BEST, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
-from .portraits import how_often, make_portrait_lessons, read_sittings
+from .portraits import Again, how_often, make_portrait_lessons, read_sittings
 from .refine_state import (
     RefineFolder,
     RefineState,
@@ -48,7 +48,7 @@ from .refine_state import (
     load_state,
     save_state,
 )
-from .schoolbook import Batch, Schoolbook, Shares, batch_at, compile_book, draw_twin_lessons
+from .schoolbook import Batch, Schoolbook, Shares, batches, compile_book, draw_twin_lessons
 from .sitter_choices import read_choices
 from .step import frozen, update
 from .weights_file import joint_licence
@@ -60,6 +60,7 @@ COMPILED_FORMS = FORMS._replace(is_norm_fused=False)  # a compiler fuses norms b
 _TONE_SIDE = 1 / 8  # in sides: tones are means over such squares, and lines what is left
 _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
+_MOST_WORKERS = 12
 _CHANGES: tuple[Kind, ...] = ("colour", "translation", "cutout")
 _NAMES = ("adversarial", "lesson", "skin", "twins", "judges")
 
@@ -95,6 +96,10 @@ class RefineOptions:
             nor before another wall: what light tells of skin and hair holds there.
         darken_share: How often who has light skin in the table of portraits is shown with dark skin
             (`complexion`), beside how often as the photo is.
+        disguise_share: How often who wears no glasses or no beard is shown with them (`disguise`),
+            likewise.
+        judges_know_dataset: Whether, beside portraits, discriminators know the drawings of the data
+            set instead of the portraits: those are of a style that our renderer does not draw.
         augment_share: Which share of the pictures that discriminators see has other colours, as
             many are shifted, as many have a hole (`diffaug`): so that few real drawings last long.
         margin_share: Which share of the width on the left and on the right, and of the height
@@ -105,6 +110,8 @@ class RefineOptions:
         seed: Of discriminators, light, shadows, order and shifts.
         device: Where all of them run.
         is_compiled: Whether torch.compile makes kernels for it, in its first minutes.
+        workers: Processes that prepare the next iterations' pictures; None: beside a GPU as many as
+            it has cores, up to 12, else none. They change no weight.
     """
 
     others: tuple[Path, ...] = ()
@@ -124,6 +131,8 @@ class RefineOptions:
     lamp_share: float = 0.0
     plain_share: float = 0.0
     darken_share: float = 0.0
+    disguise_share: float = 0.0
+    judges_know_dataset: bool = False
     augment_share: float = 0.0
     margin_share: float = 0.0
     iterations: int = 2000
@@ -132,6 +141,7 @@ class RefineOptions:
     seed: int = 20240501
     device: str = "auto"
     is_compiled: bool = False
+    workers: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,21 +197,10 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         OSError: It cannot be written.
     """
     files = (weights, *options.others)
-    if dst.resolve() in {path.resolve() for path in files}:
-        raise ParamsError(f"{dst} is one of the weights that draw", "give another folder with -o")
-    if not (options.learns_from_own or options.others):
-        raise ParamsError("--no-own leaves nobody to draw the photos", "name weights with --with")
-    if options.sitters and not options.wall_share:
-        raise ParamsError("--sitters are cut out for --wall-share, which is 0", "give it, too")
+    _require_sense(options, files, dst)
     chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
     cuts = chosen if options.wall_share else None
     sittings = read_sittings(options.portraits, dataset_dir) if options.portraits else {}
-    if options.portraits and options.others:
-        raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
-    if options.darken_share and not options.portraits:
-        raise ParamsError(
-            "--darken-share is for --portraits, which say who has light skin", "give them, too"
-        )
     device = pick_device(options.device)
     check_device(device, is_compiled=options.is_compiled)
     if device.type == "cpu":
@@ -221,21 +220,18 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         )
         before = count_in_place(own, dataset_dir / "testA", device)
         photos, side_px = dataset_dir / "trainA", int(own.arguments["image_size_px"])
-        darken_seed = options.seed if options.darken_share else None
+        again = Again(options.darken_share, options.disguise_share, options.seed)
         lessons = keep_lessons(
             folder,
             lambda: (
-                make_portrait_lessons(photos, side_px, sittings, cuts, darken_seed)
+                make_portrait_lessons(photos, side_px, sittings, cuts, again)
                 if sittings
                 else make_lessons(own, teachers, photos, device, options.best, cuts=cuts)
             ),
         )
-        drawings = (
-            [lesson.drawing for lesson in lessons if lesson.has_face]
-            if sittings
-            else [to_square(read_rgb(path), side_px) for path in real]
-        )
-        often = how_often(photos, sittings, options.darken_share) if sittings else None
+        drawings, often = None, how_often(photos, sittings, again) if sittings else None
+        if options.judges_know_dataset or not sittings:
+            drawings = [to_square(read_rgb(path), side_px) for path in real]
         book = compile_book(lessons, drawings, twins, often)
         mean = _learn(own, book, options, folder, device)
         after = count_in_place(mean, dataset_dir / "testA", device)
@@ -251,6 +247,26 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
         in_place_before=before,
         in_place=after,
     )
+
+
+def _require_sense(options: RefineOptions, files: Sequence[Path], dst: Path) -> None:
+    """Refuse options that cannot be meant together."""
+    if dst.resolve() in {path.resolve() for path in files}:
+        raise ParamsError(f"{dst} is one of the weights that draw", "give another folder with -o")
+    if not (options.learns_from_own or options.others):
+        raise ParamsError("--no-own leaves nobody to draw the photos", "name weights with --with")
+    if options.sitters and not options.wall_share:
+        raise ParamsError("--sitters are cut out for --wall-share, which is 0", "give it, too")
+    if options.portraits and options.others:
+        raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
+    needs_portraits = {
+        "--darken-share": options.darken_share,
+        "--disguise-share": options.disguise_share,
+        "--judge-by-dataset": options.judges_know_dataset,
+    }
+    for option, value in needs_portraits.items():
+        if value and not options.portraits:
+            raise ParamsError(f"{option} is for --portraits, which say who sits there", "give them")
 
 
 def _load(
@@ -302,8 +318,9 @@ def _learn(
     total, saved_s = torch.zeros(len(_NAMES)), time.monotonic()
     steps = range(state.step + 1, options.iterations + 1)
     with stop_on_signal() as stop:
+        shown = _batches_of(book, steps, options, device)
         for step in track(steps, "refine", len(steps)):
-            total += _one_iteration(state, book, options, device)
+            total += _one_iteration(state, next(shown).to(device), options, device)
             if not torch.isfinite(total).all():
                 raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
             if step > 0 and step % _LOG_EVERY == 0:
@@ -321,6 +338,28 @@ def _learn(
                     "run the same command again: it goes on from there",
                 )
     return state.mean
+
+
+def _batches_of(
+    book: Schoolbook, steps: range, options: RefineOptions, device: torch.device
+) -> Iterator[Batch]:
+    """Yield what each iteration sees."""
+    cores = min(os.cpu_count() or 1, _MOST_WORKERS) if device.type == "cuda" else 0
+    shares = Shares(
+        options.rough_share,
+        options.wall_share,
+        options.fade_share,
+        options.lamp_share,
+        options.plain_share,
+    )
+    return batches(
+        book,
+        range(steps.start + WARM_UP, steps.stop + WARM_UP),
+        seed=options.seed,
+        count=options.batch_size,
+        shares=shares,
+        workers=cores if options.workers is None else options.workers,
+    )
 
 
 def _begin(generator: Generator, options: RefineOptions, device: torch.device) -> RefineState:
@@ -341,24 +380,10 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
 
 
 def _one_iteration(
-    state: RefineState, book: Schoolbook, options: RefineOptions, device: torch.device
+    state: RefineState, batch: Batch, options: RefineOptions, device: torch.device
 ) -> Tensor:
     """Teach discriminators, and after their warm-up the generator; return the losses (5,)."""
     step = state.step = state.step + 1
-    batch = batch_at(
-        book,
-        step + WARM_UP,
-        seed=options.seed,
-        count=options.batch_size,
-        device=device,
-        shares=Shares(
-            options.rough_share,
-            options.wall_share,
-            options.fade_share,
-            options.lamp_share,
-            options.plain_share,
-        ),
-    )
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
     real, drawn, own = (
         partial(_as_judged, numbers=x, augment=options.augment_share, margin=options.margin_share)
@@ -465,4 +490,5 @@ def _facts(
         "portraits": sha256_file(options.portraits) if options.portraits else None,
     }
     size_px = card["architecture"]["image_size_px"]
+    del how["workers"]
     return {**taught_facts(card, "refine", how, size_px), "refined_from": sha256_file(files[0])}

@@ -3,7 +3,8 @@
 Each batch follows from the seed and its place alone, so a run that was cut shows the same again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from anymus.drawing.twin import draw_twins, twins_rng
 from anymus.framing import Framing, crop_transform, cut
@@ -84,34 +86,44 @@ class Batch(NamedTuple):
     skin: Tensor  # (N,) in [-1, 1], of photos
     real: Tensor  # (N or 2 N, 3, H, W): drawings, and the twins' own
 
+    def to(self, device: torch.device) -> "Batch":
+        """Return it on a device, pictures in channels last."""
+        return Batch(
+            *(
+                part.to(device, memory_format=torch.channels_last, non_blocking=True)
+                if part.ndim == len("NCHW")
+                else part.to(device, non_blocking=True)
+                for part in self
+            )
+        )
+
 
 def compile_book(
     lessons: Sequence[Lesson],
-    drawings: Sequence[RgbU8],
+    drawings: Sequence[RgbU8] | None,
     twins: Sequence[Lesson],
     often: NDArray[np.float64] | None = None,
 ) -> Schoolbook:
     """Return the lessons with all that their batches need.
 
-    Where `often` is given, drawings must be those of the lessons that have a face, in their order:
-    they are shown as often as their photos. A discriminator that saw few drawings with dark skin
-    beside many drawn from photos would call dark skin untrue.
-
     Args:
         lessons: At least one.
-        drawings: Real ones, for discriminators, of the lessons' size.
+        drawings: Real ones, for discriminators, of the lessons' size; None: those of the lessons
+            that have a face, each as often as its photo. A discriminator that saw few drawings with
+            dark skin beside many drawn from photos would call dark skin untrue.
         twins: As lessons; they may be none.
         often: (lessons,) above 0: how often each is shown beside the others; None: hard ones
             `HARD_WEIGHT` times as often.
     """
-    own = [_skin(lesson.photo) for lesson in lessons]
-    skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
-    drawings_share = None
     if often is None:
         often = np.array([HARD_WEIGHT if lesson.is_hard else 1.0 for lesson in lessons])
-    else:
+    drawings_share = None
+    if drawings is None:
+        drawings = [lesson.drawing for lesson in lessons if lesson.has_face]
         drawings_share = often[[lesson.has_face for lesson in lessons]]
         drawings_share = drawings_share / drawings_share.sum()
+    own = [_skin(lesson.photo) for lesson in lessons]
+    skin = matched_levels(np.array(own), np.array([_skin(drawing) for drawing in drawings]))
     return Schoolbook(lessons, np.array(skin), often / often.sum(), drawings, twins, drawings_share)
 
 
@@ -138,7 +150,6 @@ def batch_at(
     *,
     seed: int,
     count: int,
-    device: torch.device,
     shares: Shares = AS_THEY_ARE,
 ) -> Batch:
     """Return what the iteration at a place sees: the same at every call.
@@ -148,7 +159,6 @@ def batch_at(
         place: Of the iteration, 1 for the first.
         seed: Of light, shadows, order and shifts.
         count: Of photos; as many twins and real drawings come with them.
-        device: Where the pictures are needed.
         shares: Of photos that are changed.
     """
     rng = np.random.default_rng([seed, place, 0x1E55])
@@ -162,12 +172,54 @@ def batch_at(
         ]
         shown, real = shown + twins, real + [drawing for _, drawing in twins]
     photos, wanted, drawings = (
-        to_signed(np.stack(pictures)).to(device).contiguous(memory_format=torch.channels_last)
+        to_signed(np.stack(pictures)).contiguous(memory_format=torch.channels_last)
         for pictures in (*zip(*shown, strict=True), real)
     )
     is_taught = torch.tensor([float(book.lessons[index].has_face) for index in indices])
     skin = torch.tensor(book.skin[indices], dtype=torch.float32)
-    return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1).to(device), skin.to(device), drawings)
+    return Batch(photos, wanted, is_taught.view(-1, 1, 1, 1), skin, drawings)
+
+
+def batches(
+    book: Schoolbook, places: range, *, seed: int, count: int, shares: Shares, workers: int
+) -> Iterator[Batch]:
+    """Yield what iterations at these places see, prepared by so many processes ahead of them.
+
+    Args:
+        book: What there is to show.
+        places: Of the iterations.
+        seed: As for `batch_at`.
+        count: As for it.
+        shares: As for it.
+        workers: Processes; 0: each batch is prepared when it is asked for.
+    """
+    make = partial(batch_at, book, seed=seed, count=count, shares=shares)
+    loader: DataLoader[Batch] = DataLoader(
+        _Batches(make, places),
+        batch_size=None,
+        num_workers=workers,
+        worker_init_fn=_use_one_thread if workers else None,
+        pin_memory=torch.cuda.is_available(),
+    )
+    yield from loader
+
+
+class _Batches(Dataset[Batch]):
+    """Batches by number, for torch's loader."""
+
+    def __init__(self, make: Callable[[int], Batch], places: range) -> None:
+        self.make = make
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self.make(self.places[number])
+
+
+def _use_one_thread(_worker: int) -> None:
+    cv2.setNumThreads(1)
 
 
 def _drawings_at(book: Schoolbook, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
@@ -196,7 +248,8 @@ def _show(
 ) -> tuple[RgbU8, RgbU8]:
     """Return a lesson's photo as under other light, and its drawing, both shifted alike."""
     photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
-    light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, GREY_SHARE)
+    grey_share = 0.0 if lesson.keeps_colours else GREY_SHARE
+    light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, grey_share)
     return shadowed(photograph_otherwise(photo, light, rng), stops, rng), drawing
 
 

@@ -224,11 +224,11 @@ def draw_beard(pen: Pen, person: Person) -> None:
     if person.beard != "moustache":
         _draw_chin_beard(pen, person)
     size = person.size
-    top, low = size.nose_y + 0.1, size.mouth_y - 0.02
-    half = 0.36 if person.beard in ("full", "long") else 0.29
-    moustache = [(0, top), (half * 0.6, top + 0.04), (half, low + 0.08), (half * 0.5, low),
-                 (0, low - 0.05), (-half * 0.5, low), (-half, low + 0.08),
-                 (-half * 0.6, top + 0.04)]  # fmt: skip
+    top, low = size.nose_y + 0.07, size.mouth_y - 0.07
+    half = 0.36 if person.beard in ("full", "long") else 0.32
+    moustache = [(0, top), (half * 0.6, top + 0.03), (half, low + 0.04), (half * 0.5, low + 0.02),
+                 (0, low - 0.02), (-half * 0.5, low + 0.02), (-half, low + 0.04),
+                 (-half * 0.6, top + 0.03)]  # fmt: skip
     shape(pen, place(person, curve(moustache, True), 0.06), person.hair_paint, 0.8)
     _comb(pen, person, [((x, top + 0.03), (x * 1.6, low)) for x in (-0.16, -0.08, 0.0, 0.08, 0.16)])
 
