@@ -48,6 +48,8 @@ from training.schoolbook import (
     _grain,
     _roughened,
     batch_at,
+    batches,
+    compile_book,
     draw_twin_lessons,
 )
 from training.weights_file import GENERATOR_KIND, read_arrays, write_arrays
@@ -755,6 +757,19 @@ def test_what_would_fail_after_an_hour_fails_at_once(
         path.unlink()
     with pytest.raises(DatasetError, match="trainB holds no picture"):
         refine(weights, dataset, tmp_path / "out.safetensors", options())
+
+
+def test_processes_that_prepare_batches_change_nothing() -> None:
+    lessons = [lesson(level) for level in (40, 90, 200)]
+    book = compile_book(lessons, None, [])
+    alone, helped = (
+        list(batches(book, range(3, 8), seed=5, count=2, shares=Shares(rough=0.5), workers=workers))
+        for workers in (0, 2)
+    )
+    assert len(alone) == 5
+    for one, other in zip(alone, helped, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not torch.equal(alone[0].photos, alone[1].photos)
 
 
 @pytest.mark.parametrize("cut_at", [-1, 2])
