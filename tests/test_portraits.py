@@ -268,20 +268,32 @@ def test_what_is_no_table_of_sittings_is_refused(
         read_sittings(path, dataset)
 
 
-def test_the_command_learns_from_portraits_alone(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("training.refine.WARM_UP", 1)
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """Small weights to refine."""
     generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
-    start = tmp_path / "start" / "generator_a2b.safetensors"
-    save_generator(start, generator, {"direction": "a2b"})
-    books: list[Schoolbook] = []
+    path = tmp_path / "start" / "generator_a2b.safetensors"
+    save_generator(path, generator, {"direction": "a2b"})
+    return path
+
+
+@pytest.fixture
+def books(monkeypatch: pytest.MonkeyPatch) -> list[Schoolbook]:
+    """The schoolbooks of the refinements that follow, whose warm-up is one iteration."""
+    noted: list[Schoolbook] = []
 
     def compile_noted(*args: Any) -> Schoolbook:
-        books.append(compile_book(*args))
-        return books[-1]
+        noted.append(compile_book(*args))
+        return noted[-1]
 
+    monkeypatch.setattr("training.refine.WARM_UP", 1)
     monkeypatch.setattr("training.refine.compile_book", compile_noted)
+    return noted
+
+
+def test_the_command_learns_from_portraits_alone(
+    dataset: Path, start: Path, books: list[Schoolbook], tmp_path: Path
+) -> None:
     path = table(tmp_path, {"id": IDS[0]})
     command = ["weights", "refine", str(start.parent), "--dataset", str(dataset)]
     command += ["--portraits", str(path), "--darken-share", "0.5", "--disguise-share", "0.25"]
@@ -297,19 +309,8 @@ def test_the_command_learns_from_portraits_alone(
 
 
 def test_discriminators_may_know_other_drawings_than_the_portraits(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path, start: Path, books: list[Schoolbook], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("training.refine.WARM_UP", 1)
-    generator = Generator(base_channels=4, image_size_px=32, residual_blocks=1, film="pooled")
-    start = tmp_path / "start.safetensors"
-    save_generator(start, generator, {"direction": "a2b"})
-    books: list[Schoolbook] = []
-
-    def compile_noted(*args: Any) -> Schoolbook:
-        books.append(compile_book(*args))
-        return books[-1]
-
-    monkeypatch.setattr("training.refine.compile_book", compile_noted)
     path = table(tmp_path, {"id": IDS[0]})
     for knows in (False, True):
         options = RefineOptions(

@@ -66,9 +66,19 @@ def with_complexion(photo: RgbU8, sitting: Sitting, skin: str, rng: np.random.Ge
     is_grey = _is_grey(_lab(photo))
     gain = red * np.array([kind.green] * 3 if is_grey else [1.0, kind.green, kind.blue])
     share = find_skin(photo, sitting)[..., None]
-    light = (photo / 255) ** DISPLAY_GAMMA * (1 + share * (gain - 1))
-    changed: RgbU8 = (light ** (1 / DISPLAY_GAMMA) * 255).round().astype(np.uint8)
-    return changed
+    return to_photo(to_light(photo) * (1 + share * (gain - 1)))
+
+
+def to_light(photo: RgbU8) -> Field:
+    """Return the light of each pixel of a photo (H, H, 3), 0 to 1, linear."""
+    light: Field = (photo / 255) ** DISPLAY_GAMMA
+    return light
+
+
+def to_photo(light: Field) -> RgbU8:
+    """Return light as a photo; what is too light or too dark for one is cut off."""
+    photo: RgbU8 = (np.clip(light, 0, 1) ** (1 / DISPLAY_GAMMA) * 255).round().astype(np.uint8)
+    return photo
 
 
 def find_skin(photo: RgbU8, sitting: Sitting) -> Field:

@@ -17,10 +17,8 @@ from numpy.typing import NDArray
 from anymus.drawing.portrait import Sitting
 from anymus.images import RgbU8
 
-from .complexion import find_skin
-from .data import DISPLAY_GAMMA
+from .complexion import Field, find_skin, to_light, to_photo
 
-Field = NDArray[np.float64]
 Colour = tuple[float, float, float]
 
 BEARDS = {"full": 0.4, "moustache": 0.3, "goatee": 0.2, "long": 0.1}
@@ -95,7 +93,7 @@ def with_glasses(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> Rg
     glass = _filled(outlines, side_px)
     frames = _FRAMES[sitting.glasses]
     colour = np.array(frames[int(rng.integers(len(frames)))]) * np.exp(rng.uniform(-0.4, 0.4))
-    light: Field = (photo / 255) ** DISPLAY_GAMMA
+    light = to_light(photo)
     white = np.percentile(light, 95)
     lower = np.roll(rim, round(0.06 * unit * side_px), axis=0)
     shadow = cv2.GaussianBlur(lower, (0, 0), max(0.5, 0.03 * unit * side_px))
@@ -106,7 +104,7 @@ def with_glasses(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> Rg
     sheen = 0.7 + 0.6 * rng.random() * np.clip(cv2.Sobel(rim, cv2.CV_64F, 0, 1), 0, 1)[..., None]
     frame = _as_grey(photo, colour) * white * sheen
     light += (frame - light) * rim[..., None] * rng.uniform(0.8, 1.0)
-    return _to_photo(light)
+    return to_photo(light)
 
 
 def _frame(sitting: Sitting, lens: _Lens, size: Field) -> tuple[list[Field], list[Field]]:
@@ -176,7 +174,7 @@ def with_beard(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> RgbU
         rng: Of this picture alone: shape, strands and how dark it is.
     """
     side_px, place = len(photo), _places(len(photo), sitting)
-    light, skin = (photo / 255) ** DISPLAY_GAMMA, find_skin(photo, sitting)
+    light, skin = to_light(photo), find_skin(photo, sitting)
     strands = _strands(place, sitting, rng)
     inner = 0.4 * (cv2.GaussianBlur(skin, (0, 0), _EDGE_SIGMA * side_px) - 0.3)
     chin = _landmarks(sitting).chin
@@ -188,7 +186,7 @@ def with_beard(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> RgbU
     shading = _light_on_skin(light, skin) * np.exp(contrast * strands)
     shading *= 1 - 0.45 * np.clip(place.below - chin, 0, 0.6)
     beard = shading[..., None] * _as_grey(photo, tint)
-    return _to_photo(light + (beard - light) * rng.uniform(0.78, 0.97) * share)
+    return to_photo(light + (beard - light) * rng.uniform(0.78, 0.97) * share)
 
 
 class _Landmarks(NamedTuple):
@@ -296,8 +294,3 @@ def _as_grey(photo: RgbU8, colour: Field) -> Field:
     share = float(np.clip(spread / 12, 0, 1))
     grey = colour @ np.array([0.21, 0.72, 0.07])
     return np.asarray(share * colour + (1 - share) * grey)
-
-
-def _to_photo(light: Field) -> RgbU8:
-    photo: RgbU8 = (np.clip(light, 0, 1) ** (1 / DISPLAY_GAMMA) * 255).round().astype(np.uint8)
-    return photo
