@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from anymus.files import sha256_bytes, write_bytes
+from anymus.forking import without_opencv_threads
 from anymus.progress import log, track
 from curation.face_network import FaceNetwork
 from curation.face_samples import Sample, cut_piece, draw_sample
@@ -123,7 +124,9 @@ def _fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, _LR, total_steps=recipe.iterations, pct_start=_WARM_UP
     )
-    batches = DataLoader(pieces, recipe.batch_size, num_workers=1, collate_fn=_collate)
+    loader = DataLoader(pieces, recipe.batch_size, num_workers=1, collate_fn=_collate)
+    with without_opencv_threads():
+        batches = iter(loader)
     recent: list[dict[str, float]] = []
     network.train()
     for step, (grey, wanted) in enumerate(track(batches, "train", recipe.iterations), start=1):

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -760,6 +761,9 @@ def test_what_would_fail_after_an_hour_fails_at_once(
 
 
 def test_processes_that_prepare_batches_change_nothing() -> None:
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 3)  # starts OpenCV's own threads
     lessons = [lesson(level) for level in (40, 90, 200)]
     book = compile_book(lessons, None, [])
     alone, helped = (
@@ -770,6 +774,8 @@ def test_processes_that_prepare_batches_change_nothing() -> None:
     for one, other in zip(alone, helped, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert not torch.equal(alone[0].photos, alone[1].photos)
+    assert cv2.getNumThreads() == 2
+    cv2.setNumThreads(threads)
 
 
 @pytest.mark.parametrize("cut_at", [-1, 2])

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from anymus.drawing.twin import draw_twins, twins_rng
+from anymus.forking import without_opencv_threads
 from anymus.framing import Framing, crop_transform, cut
 from anymus.images import RgbU8, decode_rgb, encode_jpeg, resize_rgb
 from anymus.progress import track
@@ -198,10 +199,11 @@ def batches(
         _Batches(make, places),
         batch_size=None,
         num_workers=workers,
-        worker_init_fn=_use_one_thread if workers else None,
         pin_memory=torch.cuda.is_available(),
     )
-    yield from loader
+    with without_opencv_threads():
+        made = iter(loader)
+    yield from made
 
 
 class _Batches(Dataset[Batch]):
@@ -216,10 +218,6 @@ class _Batches(Dataset[Batch]):
 
     def __getitem__(self, number: int) -> Batch:
         return self.make(self.places[number])
-
-
-def _use_one_thread(_worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 def _drawings_at(book: Schoolbook, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
