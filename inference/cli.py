@@ -571,6 +571,9 @@ def refine_weights(
     skin_weight: Annotated[
         float, typer.Option(min=0.0, help="Of the order of skin, by its light in the photos.")
     ] = 2.0,
+    even_weight: Annotated[
+        float, typer.Option(min=0.0, help="Of skin in patches, where lessons have one tone.")
+    ] = 0.0,
     rough_share: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Of photos: so many soft, as JPEG, noisy."),
@@ -666,6 +669,7 @@ def refine_weights(
         lesson_tones=lesson_tones,
         twin_weight=twin_weight,
         skin_weight=skin_weight,
+        even_weight=even_weight,
         rough_share=rough_share,
         wall_share=wall_share,
         sitters=sitters,

@@ -10,7 +10,7 @@ from test_portraits import SITTING
 from test_sitters import COAT, FACE, HAIR, SIDE_PX, X, Y, portrait, sloping
 
 from anymus.images import RgbU8
-from training.complexion import COMPLEXIONS, find_skin, with_complexion
+from training.complexion import COMPLEXIONS, find_gloss, find_skin, to_light, with_complexion
 
 AHEAD = replace(
     SITTING, eyes=((0.4, 0.47), (0.6, 0.47)), half_width=0.26, nose_y=0.6, mouth_y=0.68, chin_y=0.84
@@ -87,3 +87,33 @@ def test_a_shadow_on_a_face_stays_a_shadow(photo: RgbU8) -> None:
         linear(rgb, CHEEKS & right) / linear(rgb, CHEEKS & ~right) for rgb in (shaded, changed)
     )
     assert of_changed == pytest.approx(of_photo, rel=0.15)
+
+
+def shining(photo: RgbU8) -> tuple[RgbU8, NDArray[np.bool_]]:
+    """Return a photo with white light on one cheek, and where that is."""
+    spot = ((X + 0.1) / 0.05) ** 2 + ((Y - 0.06) / 0.04) ** 2 < 1
+    light = (photo / 255) ** 2.2
+    light[spot] += 0.2
+    return (light.clip(0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8), spot
+
+
+def test_gloss_is_what_is_white_above_the_skin(photo: RgbU8) -> None:
+    shiny, spot = shining(photo)
+    gloss = find_gloss(to_light(shiny), AHEAD)
+    inner = cv2.erode(spot.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    elsewhere = cv2.erode((SKIN & ~spot).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    assert np.median(gloss[inner]) == pytest.approx(0.2, abs=0.04)
+    assert np.median(gloss[elsewhere]) < 0.02
+    assert gloss.min() >= 0
+
+
+def test_gloss_stands_out_on_dark_skin(photo: RgbU8) -> None:
+    shiny, spot = shining(photo)
+    inner = cv2.erode(spot.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    contrasts = []
+    for seed in range(8):
+        changed = with_complexion(shiny, AHEAD, "dark", np.random.default_rng(seed))
+        contrasts.append(linear(changed, inner)[0] / linear(changed, CHEEKS & ~spot)[0])
+    before = linear(shiny, inner)[0] / linear(shiny, CHEEKS & ~spot)[0]
+    assert max(contrasts) > 1.5 * before
+    assert min(contrasts) > 0.8 * before

@@ -17,7 +17,7 @@ from anymus.errors import ParamsError
 from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import ImageRecord, write_manifest
 from training.checkpoint import load_generator, save_generator
-from training.data import to_square
+from training.data import find_pictures, to_square
 from training.disguise import BEARDS, GLASSES
 from training.lessons import Lesson
 from training.networks import Generator
@@ -239,14 +239,28 @@ def portrait_of(beard: str, glasses: str) -> RgbU8:
     return draw_portrait(replace(SITTING, sex="man", beard=beard, glasses=glasses), 64).rgb_u8
 
 
-def test_made_up_dark_skin_is_never_shown_in_grey() -> None:
+def test_dark_skin_is_no_commoner_in_grey_than_the_table_has_it(dataset: Path) -> None:
+    names = [f"trainA/{path.name}" for path in find_pictures(dataset / "trainA")]
+    sittings = dict.fromkeys(names, SITTING)
+    sittings[names[0]] = replace(SITTING, skin="dark")
+    sittings |= {f"trainA/{number}.png": SITTING for number in range(20, 60)}
+    lessons = make_portrait_lessons(dataset / "trainA", 32, sittings, again=Again(darkened=0.5))
+    often = how_often(dataset / "trainA", sittings, Again(darkened=0.5))
+    in_grey = often * [lesson.grey_odds for lesson in lessons]
+    dark, light, made_up = in_grey[0], in_grey[1 : len(names)], in_grey[len(names) :]
+    assert dark == pytest.approx(1.0)
+    assert (light == 1).all()
+    assert len(made_up) == len(names) - 1
+    assert not made_up.any()
+
+
+@pytest.mark.parametrize(("odds", "least", "most"), [(0.0, 0, 0), (0.5, 10, 37), (1.0, 38, 70)])
+def test_a_lesson_is_shown_in_grey_as_often_as_it_says(odds: float, least: int, most: int) -> None:
     photo = np.zeros((32, 32, 3), np.uint8) + np.array([150, 100, 60], np.uint8)
-    for keeps_colours in (False, True):
-        lesson = Lesson(photo, photo, True, False, keeps_colours=keeps_colours)
-        book = compile_book([lesson], None, [])
-        seen = batch_at(book, 1, seed=1, count=40).photos
-        is_grey = (seen.amax(1) - seen.amin(1)).amax((1, 2)) < 0.02
-        assert bool(is_grey.any()) is not keeps_colours
+    book = compile_book([Lesson(photo, photo, True, False, grey_odds=odds)], None, [])
+    seen = batch_at(book, 1, seed=1, count=200).photos
+    is_grey = (seen.amax(1) - seen.amin(1)).amax((1, 2)) < 0.02
+    assert least <= int(is_grey.sum()) <= most
 
 
 @pytest.mark.parametrize(

@@ -707,13 +707,21 @@ def test_lines_stay_where_tones_are_taken() -> None:
         assert step == pytest.approx(1.6, abs=0.01)
 
 
-def test_tones_of_lessons_count_by_their_share(
-    dataset: Path, weights: Path, tmp_path: Path
+@pytest.mark.parametrize("change", [{"lesson_tones": 0.0}, {"even_weight": 5.0}, {"twins": 1}])
+def test_what_the_generator_pays_changes_its_weights(
+    dataset: Path,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, float],
 ) -> None:
-    files = [tmp_path / f"{share}.safetensors" for share in (1.0, 0.0)]
-    for share, file in zip((1.0, 0.0), files, strict=True):
-        refine(weights, dataset, file, options(iterations=1, lesson_tones=share))
-    assert files[0].read_bytes() != files[1].read_bytes()
+    monkeypatch.setattr("training.refine.make_lessons", lambda *_, **__: [lesson(90), lesson(160)])
+    files = [tmp_path / f"{name}.safetensors" for name in ("plain", "changed")]
+    for file, changes in zip(files, ({}, change), strict=True):
+        refine(weights, dataset, file, options(iterations=1, **changes))
+    assert not torch.equal(*(_all_weights(file) for file in files))
+    facts = load_generator(files[1])[1]["parameters"]["refine"]
+    assert {name: facts[name] for name in change} == change
 
 
 def test_drawn_twins_lie_in_the_framing_of_the_weights() -> None:
@@ -727,16 +735,6 @@ def test_drawn_twins_lie_in_the_framing_of_the_weights() -> None:
     matrix = crop_transform(truth, "photo", framing)
     y = (eyes @ matrix[:, :2].T + matrix[:, 2]).mean(axis=0)[1]
     assert y == pytest.approx(0.46 * 64, abs=1)
-
-
-def test_refining_with_twins_counts_what_they_cost(
-    dataset: Path, weights: Path, tmp_path: Path
-) -> None:
-    files = [tmp_path / f"{count}.safetensors" for count in (0, 1)]
-    for count, file in enumerate(files):
-        refine(weights, dataset, file, options(iterations=1, twins=count))
-    assert files[0].read_bytes() != files[1].read_bytes()
-    assert load_generator(files[1])[1]["parameters"]["refine"]["twins"] == 1
 
 
 def test_twins_need_to_know_the_framing(dataset: Path, tmp_path: Path) -> None:

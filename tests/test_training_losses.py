@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses import tone_loss
+from training.losses import even_loss, tone_loss
 
 
 def noise(count: int = 3, size_px: int = 64, seed: int = 0) -> Tensor:
@@ -56,3 +56,48 @@ def test_tone_loss_leaves_the_wall_behind_a_head_alone() -> None:
     assert torch.equal(tone_loss(other_wall, y), tone_loss(x, y))
     other_wall[..., 28:32, 28:32] += 0.5
     assert not torch.equal(tone_loss(other_wall, y), tone_loss(x, y))
+
+
+def face(level: float, *, side_px: int = 64) -> Tensor:
+    """Return a drawing (1, 3, S, S) of a flat face with black eyes, on white paper."""
+    drawn = torch.ones(1, 3, side_px, side_px)
+    quarter = side_px // 4
+    drawn[..., quarter : 3 * quarter, quarter : 3 * quarter] = level
+    drawn[..., side_px * 3 // 8 : side_px * 7 // 16, quarter + 4 : 3 * quarter - 4] = -1
+    return drawn
+
+
+def test_skin_of_one_tone_is_even_whichever_tone_was_wanted() -> None:
+    wanted = face(0.1)
+    for level in (-0.6, 0.1, 1.0):
+        assert even_loss(face(level), wanted) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_patches_of_skin_cost_what_they_differ_by() -> None:
+    wanted, patchy = face(0.1), face(0.1)
+    patchy[..., 32:48, 16:32] = 1.0  # the left half below the eyes, a third of the skin
+    assert float(even_loss(patchy, wanted)) == pytest.approx(0.9 * 2 * (1 / 3) * (2 / 3), rel=0.15)
+    both = even_loss(torch.cat([face(0.1), patchy]), torch.cat([wanted, wanted]))
+    assert both.shape == (2,)
+    assert both[0] < 1e-6 < both[1]
+
+
+def test_what_is_no_skin_need_not_be_even() -> None:
+    wanted, other = face(0.1), face(0.1)
+    other[..., :16, :] = torch.rand(3, 16, 64)
+    other[..., 24:28, 20:44] = 0.9
+    assert even_loss(other, wanted) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_patches_grow_smaller_by_descent_and_a_wrong_tone_stays() -> None:
+    wanted, drawn = face(0.1), face(1.0)
+    drawn[..., 32:48, 16:32] = 0.2
+    drawn.requires_grad_()
+    before = even_loss(drawn, wanted).sum()
+    before.backward()
+    better = (drawn - 200 * drawn.grad).detach() if drawn.grad is not None else drawn
+    assert even_loss(better, wanted).sum() < before
+    still = face(1.0).requires_grad_()
+    even_loss(still, wanted).sum().backward()
+    assert still.grad is not None
+    assert still.grad.abs().max() < 1e-6

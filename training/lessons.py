@@ -76,8 +76,9 @@ class Lesson(NamedTuple):
     """Whether what the learner draws of the photo as it is lacks a face or eyes in their place."""
     sitter: MaskU8 | None = None
     """(H, W): who is in the photo (`find_sitter`); None: not known."""
-    keeps_colours: bool = False
-    """Whether it is never shown in grey, where its skin would look like shade."""
+    grey_odds: float = 1.0
+    """How often it is shown in grey, beside others: dark skin, shown more often than others in
+    colour, must not be commoner in grey, where it looks like shade."""
 
 
 def make_lessons(

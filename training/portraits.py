@@ -28,7 +28,7 @@ from .sitter_choices import by_photo
 from .sitters import find_sitter
 
 RARE_SHARE = 1 / 12
-DARK_SKINS = tuple(COMPLEXIONS)
+DARK_SKINS = ("brown", "dark")
 HIDDEN_WEIGHT = 2.0
 """How many times as often, beside other rare traits, who has dark skin or a beard is shown: light
 and shadow look like them."""
@@ -152,7 +152,8 @@ def make_portrait_lessons(
         sitting, place = sittings.get(name), len(lessons)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
-        lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter))
+        odds = 1 / (HARD_WEIGHT * HIDDEN_WEIGHT) if _is_dark(sitting) else 1.0
+        lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter, odds))
         if again.darkened and _can_darken(sitting):
             rng = np.random.default_rng([again.seed, place, 0xDA2C])
             darker.append(_darkened(lessons[-1], sitting, rng))
@@ -160,6 +161,10 @@ def make_portrait_lessons(
             rng = np.random.default_rng([again.seed, place, 0xD159])
             disguised.append(_disguised(lessons[-1], sitting, rng))
     return lessons + darker + disguised
+
+
+def _is_dark(sitting: Sitting | None) -> bool:
+    return sitting is not None and sitting.skin in DARK_SKINS
 
 
 def _can_darken(sitting: Sitting | None) -> TypeGuard[Sitting]:
@@ -175,11 +180,11 @@ def _can_grow_a_beard(sitting: Sitting) -> bool:
 
 
 def _darkened(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
-    """Return a lesson of the same person with one of the dark skins."""
-    skin = DARK_SKINS[int(rng.integers(len(DARK_SKINS)))]
+    """Return a lesson of the same person with one of the darker skins."""
+    skin = list(COMPLEXIONS)[int(rng.integers(len(COMPLEXIONS)))]
     photo = with_complexion(lesson.photo, sitting, skin, rng)
     drawing = draw_portrait(replace(sitting, skin=skin), len(photo)).rgb_u8
-    return lesson._replace(photo=photo, drawing=drawing, keeps_colours=True)
+    return lesson._replace(photo=photo, drawing=drawing, grey_odds=0.0)
 
 
 def _disguised(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
@@ -214,7 +219,7 @@ def how_often(
         name = photo_name(path, folder.parent)
         sitting = sittings.get(name)
         weight = HARD_WEIGHT if name in rare else 1.0
-        if sitting and (sitting.skin in DARK_SKINS or sitting.beard != "none"):
+        if sitting and (_is_dark(sitting) or sitting.beard != "none"):
             weight *= HIDDEN_WEIGHT
         often.append(weight)
         if again.darkened and _can_darken(sitting):

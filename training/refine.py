@@ -36,7 +36,7 @@ from .greys import draws_greys, keep_greys
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
-from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
+from .losses import adversarial_loss, discriminator_loss, even_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
 from .portraits import Again, how_often, make_portrait_lessons, read_sittings
@@ -62,7 +62,7 @@ _RAMP = 50  # iterations in which the rate then rises
 _LOG_EVERY = 50
 _MOST_WORKERS = 12
 _CHANGES: tuple[Kind, ...] = ("colour", "translation", "cutout")
-_NAMES = ("adversarial", "lesson", "skin", "twins", "judges")
+_NAMES = ("adversarial", "lesson", "skin", "twins", "even", "judges")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ class RefineOptions:
             how dark skin and hair are, lessons need not: they know the light, not the person.
         twin_weight: Of the difference to twins.
         skin_weight: Of the order of skin, by how light cheeks are in the photo.
+        even_weight: Of the differences of a drawing's skin from its own mean, where the lesson's
+            skin is one tone: dark skin in patches is neither dark nor light.
         rough_share: Which share of photos is shown soft, as many with JPEG's blocks, as many noisy.
         wall_share: Which share of sitters stands before a wall of another photo, where it is clear
             who sits there (`sitters`); above 0 their lessons are drawn before the wall of a studio
@@ -124,6 +126,7 @@ class RefineOptions:
     lesson_tones: float = 1.0
     twin_weight: float = 5.0
     skin_weight: float = 2.0
+    even_weight: float = 0.0
     rough_share: float = 0.0
     wall_share: float = 0.0
     sitters: Path | None = None
@@ -382,7 +385,7 @@ def _begin(generator: Generator, options: RefineOptions, device: torch.device) -
 def _one_iteration(
     state: RefineState, batch: Batch, options: RefineOptions, device: torch.device
 ) -> Tensor:
-    """Teach discriminators, and after their warm-up the generator; return the losses (5,)."""
+    """Teach discriminators, and after their warm-up the generator; return the losses (6,)."""
     step = state.step = state.step + 1
     numbers, _ = draw_numbers(options.seed, step + WARM_UP, len(batch.real))
     real, drawn, own = (
@@ -398,7 +401,13 @@ def _one_iteration(
     state.optimizer.param_groups[0]["lr"] = options.lr * _rate(step, options.iterations)
     with half_precision(device):
         losses = _losses(state.judges, image, own(image), batch, options)
-    weights = (1.0, options.lesson_weight, options.skin_weight, options.twin_weight)
+    weights = (
+        1.0,
+        options.lesson_weight,
+        options.skin_weight,
+        options.twin_weight,
+        options.even_weight,
+    )
     update(
         state.optimizer, torch.stack([w * x for w, x in zip(weights, losses, strict=True)]).sum()
     )
@@ -447,7 +456,7 @@ def _judge_both(judges: nn.ModuleList, real: Tensor, drawn: Tensor) -> Tensor:
 def _losses(
     judges: nn.ModuleList, image: Tensor, judged_image: Tensor, batch: Batch, options: RefineOptions
 ) -> list[Tensor]:
-    """Return what the generator pays: to discriminators, for lessons, for skin, for twins."""
+    """Return what the generator pays: to discriminators, for lessons, skin, twins, uneven skin."""
     with frozen(judges):
         adversarial = torch.stack([adversarial_loss(judge(judged_image)) for judge in judges]).sum()
     count = len(batch.skin)
@@ -457,7 +466,8 @@ def _losses(
     shown = [_lines(x, options.lesson_tones) * counts for x in (of_photos, batch.wanted[:count])]
     lesson = drawing_loss(*shown)
     twin = drawing_loss(of_twins, batch.wanted[count:]) if len(of_twins) else lesson.new_zeros(())
-    return [adversarial, lesson, skin_loss(of_photos, batch.skin), twin]
+    even = (even_loss(of_photos, batch.wanted[:count]) * batch.is_taught.flatten()).mean()
+    return [adversarial, lesson, skin_loss(of_photos, batch.skin), twin, even]
 
 
 def _lines(x: Tensor, tones: float) -> Tensor:

@@ -90,7 +90,7 @@ def keep_lessons(folder: RefineFolder, make: Callable[[], list[Lesson]]) -> list
             columns = (
                 arrays["photos"], arrays["drawings"], facts["has_face"], facts["is_hard"],
                 [mask if mask.any() else None for mask in arrays["sitters"]],
-                facts["keeps_colours"],
+                facts["grey_odds"],
             )  # fmt: skip
             return [Lesson(*row) for row in zip(*columns, strict=True)]
         except CheckpointError as error:
@@ -105,7 +105,7 @@ def keep_lessons(folder: RefineFolder, make: Callable[[], list[Lesson]]) -> list
         "kind": LESSONS_KIND,
         "has_face": [lesson.has_face for lesson in lessons],
         "is_hard": [lesson.is_hard for lesson in lessons],
-        "keeps_colours": [lesson.keeps_colours for lesson in lessons],
+        "grey_odds": [lesson.grey_odds for lesson in lessons],
     }
     write_arrays(folder.lessons_path, arrays, facts)
     return lessons

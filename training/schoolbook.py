@@ -246,7 +246,7 @@ def _show(
 ) -> tuple[RgbU8, RgbU8]:
     """Return a lesson's photo as under other light, and its drawing, both shifted alike."""
     photo, drawing = _shift([lesson.photo, lesson.drawing], rng)
-    grey_share = 0.0 if lesson.keeps_colours else GREY_SHARE
+    grey_share = GREY_SHARE * lesson.grey_odds
     light = Augmentation(len(photo), len(photo), 0.0, GAMMA_JITTER, grey_share)
     return shadowed(photograph_otherwise(photo, light, rng), stops, rng), drawing
 
