@@ -336,6 +336,30 @@ def test_the_log_has_no_rows_of_the_warm_up(
     assert [row.split(":")[0] for row in rows] == ["step 2/3"]
 
 
+def test_the_first_row_after_a_cut_is_a_mean_as_well(
+    dataset: Path,
+    weights: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def as_if_cut(_folder: object, state: RefineState) -> None:
+        state.step = 1
+
+    def pay_one(state: RefineState, *_: object) -> Tensor:
+        state.step += 1
+        return torch.ones(6)
+
+    monkeypatch.setattr(refine_module, "_LOG_EVERY", 2)
+    monkeypatch.setattr(refine_module, "load_state", as_if_cut)
+    monkeypatch.setattr(refine_module, "_one_iteration", pay_one)
+    with caplog.at_level("INFO"):
+        refine(weights, dataset, tmp_path / "out.safetensors", options())
+    rows = [text for text in caplog.messages if text.startswith("step ")]
+    assert len(rows) == 1
+    assert rows[0].startswith("step 2/3: adversarial 1.0000, lesson 1.0000,")
+
+
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(
     dataset: Path, weights: Path, tmp_path: Path
 ) -> None:

@@ -318,19 +318,20 @@ def _learn(
     """Train the generator in place and return the running mean of its weights, in eval mode."""
     state = _begin(generator, options, device)
     load_state(folder, state)
-    total, saved_s = torch.zeros(len(_NAMES)), time.monotonic()
+    total, counted, saved_s = torch.zeros(len(_NAMES)), 0, time.monotonic()
     steps = range(state.step + 1, options.iterations + 1)
     with stop_on_signal() as stop:
         shown = _batches_of(book, steps, options, device)
         for step in track(steps, "refine", len(steps)):
             total += _one_iteration(state, next(shown).to(device), options, device)
+            counted += step > 0
             if not torch.isfinite(total).all():
                 raise CheckpointError(f"step {step}: a loss is no number", "give a smaller --lr")
             if step > 0 and step % _LOG_EVERY == 0:
-                means = zip(_NAMES, total / _LOG_EVERY, strict=True)
+                means = zip(_NAMES, total / counted, strict=True)
                 text = ", ".join(f"{name} {value:.4f}" for name, value in means)
                 log.info("step %d/%d: %s", step, options.iterations, text)
-                total.zero_()
+                total, counted = torch.zeros_like(total), 0
             if stop.signal_name or time.monotonic() - saved_s > SAVE_EVERY_S:
                 save_state(folder, state)
                 saved_s = time.monotonic()
