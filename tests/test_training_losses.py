@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.losses import even_loss, tone_loss
+from training.even import even_loss
+from training.losses import tone_loss
 
 
 def noise(count: int = 3, size_px: int = 64, seed: int = 0) -> Tensor:

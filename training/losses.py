@@ -8,11 +8,9 @@ from anymus.images import LUMA
 
 from .fused import widened
 from .networks import Judged
-from .skin import CHEEKS, skin_level
+from .skin import skin_level
 
 TONE_CELLS = 16  # a side: an eye fills about one of them in a crop of the common framing
-_SKIN_NEAR = 0.08  # of its level in [-1, 1]: what is as light is skin, lines and shadows are not
-_CELLS = 32  # a side, in which skin is compared
 _HEAD_CENTRE, _HEAD_RADII = (0.5, 0.47), (0.34, 0.42)
 """x and y of heads with their hair, in shares of a side."""
 
@@ -95,31 +93,6 @@ def find_head(side: int, device: torch.device) -> Tensor:
         for centre, radius in zip(_HEAD_CENTRE, _HEAD_RADII, strict=True)
     )
     return y.square()[:, None] + x.square() <= 1
-
-
-def even_loss(drawing: Tensor, wanted: Tensor) -> Tensor:
-    """Return by how much the skin of each drawing differs from its own mean, (N,).
-
-    Skin is where what is wanted is, in the head, as light as its cheeks. It is compared in cells,
-    so lines hardly count; and with its own mean, so a face all grey costs nothing where a white one
-    is wanted: the difference to what is wanted costs that.
-
-    Args:
-        drawing: (N, 3, H, W) in [-1, 1].
-        wanted: The same, with flat skin.
-    """
-    side = wanted.shape[-1]
-    top, bottom, left, right = (round(share * side) for share in CHEEKS)
-    grey = wanted[:, :1]
-    level = grey[..., top:bottom, left:right].flatten(1).median(dim=1).values
-    is_skin = ((grey - level.view(-1, 1, 1, 1)).abs() < _SKIN_NEAR) & find_head(side, grey.device)
-    cell = max(1, side // _CELLS)
-    share = F.avg_pool2d(is_skin.float(), cell)
-    cells = F.avg_pool2d(drawing.mean(dim=1, keepdim=True) * is_skin, cell) / share.clamp(min=0.5)
-    share = (share * (share > 0.5)).flatten(1)
-    share = share / share.sum(dim=1, keepdim=True).clamp(min=1e-6)
-    differences = cells.flatten(1) - (share * cells.flatten(1)).sum(dim=1, keepdim=True)
-    return (share * differences.abs()).sum(dim=1)
 
 
 def skin_loss(translation: Tensor, levels: Tensor) -> Tensor:

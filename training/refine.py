@@ -32,11 +32,12 @@ from .checkpoint import load_generator, save_generator
 from .data import find_pictures, to_square, training_data_sha256
 from .diffaug import Kind, augmented, draw_numbers
 from .distil import FORMS, drawing_loss, taught_facts, warming_decay
+from .even import even_loss
 from .greys import draws_greys, keep_greys
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
 from .lessons import BEST, count_in_place, make_lessons
-from .losses import adversarial_loss, discriminator_loss, even_loss, find_head, skin_loss
+from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
 from .portraits import Again, how_often, make_portrait_lessons, read_sittings
