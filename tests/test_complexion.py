@@ -30,6 +30,11 @@ def photo() -> RgbU8:
     return rgb
 
 
+def shrunk(where: NDArray[np.bool_], side_px: int) -> NDArray[np.bool_]:
+    """Return what lies half a square of that side away from what is elsewhere."""
+    return cv2.erode(where.astype(np.uint8), np.ones((side_px, side_px), np.uint8)) > 0
+
+
 def linear(rgb: RgbU8, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     light: NDArray[np.float64] = np.median((rgb[where] / 255) ** 2.2, axis=0)
     return light
@@ -40,10 +45,8 @@ def test_skin_is_found_and_nothing_else(photo: RgbU8) -> None:
     assert skin.shape == (SIDE_PX, SIDE_PX)
     assert skin.min() >= 0
     assert skin.max() <= 1
-    inner = cv2.erode(SKIN.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    assert skin[inner].min() > 0.8
-    others = cv2.erode(((HAIR & ~FACE) | COAT | ~(FACE | HAIR | COAT)).astype(np.uint8),
-                       np.ones((9, 9), np.uint8)) > 0  # fmt: skip
+    assert skin[shrunk(SKIN, 5)].min() > 0.8
+    others = shrunk((HAIR & ~FACE) | COAT | ~(FACE | HAIR | COAT), 9)
     assert skin[others].max() < 0.1
     assert skin[TEETH].mean() < 0.3
     assert skin[EYES].mean() < 0.3
@@ -100,8 +103,7 @@ def shining(photo: RgbU8) -> tuple[RgbU8, NDArray[np.bool_]]:
 def test_gloss_is_what_is_white_above_the_skin(photo: RgbU8) -> None:
     shiny, spot = shining(photo)
     gloss = find_gloss(to_light(shiny), AHEAD)
-    inner = cv2.erode(spot.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    elsewhere = cv2.erode((SKIN & ~spot).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    inner, elsewhere = shrunk(spot, 5), shrunk(SKIN & ~spot, 9)
     assert np.median(gloss[inner]) == pytest.approx(0.2, abs=0.04)
     assert np.median(gloss[elsewhere]) < 0.02
     assert gloss.min() >= 0
@@ -109,7 +111,7 @@ def test_gloss_is_what_is_white_above_the_skin(photo: RgbU8) -> None:
 
 def test_gloss_stands_out_on_dark_skin(photo: RgbU8) -> None:
     shiny, spot = shining(photo)
-    inner = cv2.erode(spot.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    inner = shrunk(spot, 5)
     contrasts = []
     for seed in range(8):
         changed = with_complexion(shiny, AHEAD, "dark", np.random.default_rng(seed))

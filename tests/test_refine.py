@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
@@ -322,26 +322,31 @@ def test_what_draws_in_greys_goes_on_without_colour(
     assert not torch.equal(heads[weights][0], heads[weights][1])
 
 
-def test_the_log_has_no_rows_of_the_warm_up(
+@pytest.fixture
+def logged_rows(
     dataset: Path,
     weights: Path,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("training.refine._LOG_EVERY", 2)
-    with caplog.at_level("INFO"):
-        refine(weights, dataset, tmp_path / "out.safetensors", options())
-    rows = [text for text in caplog.messages if text.startswith("step ")]
-    assert [row.split(":")[0] for row in rows] == ["step 2/3"]
+) -> Callable[[], list[str]]:
+    """Three iterations, which return their rows of losses, one after every other iteration."""
+    monkeypatch.setattr(refine_module, "_LOG_EVERY", 2)
+
+    def rows() -> list[str]:
+        with caplog.at_level("INFO"):
+            refine(weights, dataset, tmp_path / "out.safetensors", options())
+        return [text for text in caplog.messages if text.startswith("step ")]
+
+    return rows
+
+
+def test_the_log_has_no_rows_of_the_warm_up(logged_rows: Callable[[], list[str]]) -> None:
+    assert [row.split(":")[0] for row in logged_rows()] == ["step 2/3"]
 
 
 def test_the_first_row_after_a_cut_is_a_mean_as_well(
-    dataset: Path,
-    weights: Path,
-    tmp_path: Path,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    logged_rows: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def as_if_cut(_folder: object, state: RefineState) -> None:
         state.step = 1
@@ -350,12 +355,9 @@ def test_the_first_row_after_a_cut_is_a_mean_as_well(
         state.step += 1
         return torch.ones(6)
 
-    monkeypatch.setattr(refine_module, "_LOG_EVERY", 2)
     monkeypatch.setattr(refine_module, "load_state", as_if_cut)
     monkeypatch.setattr(refine_module, "_one_iteration", pay_one)
-    with caplog.at_level("INFO"):
-        refine(weights, dataset, tmp_path / "out.safetensors", options())
-    rows = [text for text in caplog.messages if text.startswith("step ")]
+    rows = logged_rows()
     assert len(rows) == 1
     assert rows[0].startswith("step 2/3: adversarial 1.0000, lesson 1.0000,")
 
@@ -782,10 +784,17 @@ def test_what_would_fail_after_an_hour_fails_at_once(
         refine(weights, dataset, tmp_path / "out.safetensors", options())
 
 
-def test_processes_that_prepare_batches_change_nothing() -> None:
-    threads = cv2.getNumThreads()
+@pytest.fixture
+def opencv_threads() -> Iterator[int]:
+    """OpenCV has threads that wait for work; how many it uses."""
+    before = cv2.getNumThreads()
     cv2.setNumThreads(2)
-    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 3)  # starts OpenCV's own threads
+    cv2.GaussianBlur(np.zeros((2000, 2000, 3), np.uint8), (9, 9), 3)
+    yield 2
+    cv2.setNumThreads(before)
+
+
+def test_processes_that_prepare_batches_change_nothing(opencv_threads: int) -> None:
     lessons = [lesson(level) for level in (40, 90, 200)]
     book = compile_book(lessons, None, [])
     alone, helped = (
@@ -796,8 +805,7 @@ def test_processes_that_prepare_batches_change_nothing() -> None:
     for one, other in zip(alone, helped, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
     assert not torch.equal(alone[0].photos, alone[1].photos)
-    assert cv2.getNumThreads() == 2
-    cv2.setNumThreads(threads)
+    assert cv2.getNumThreads() == opencv_threads
 
 
 @pytest.mark.parametrize("cut_at", [-1, 2])

@@ -152,7 +152,7 @@ def make_portrait_lessons(
         sitting, place = sittings.get(name), len(lessons)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
-        odds = 1 / (HARD_WEIGHT * HIDDEN_WEIGHT) if _is_dark(sitting) else 1.0
+        odds = 1 / _weight(sitting, name in rare) if _is_dark(sitting) else 1.0
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter, odds))
         if again.darkened and _can_darken(sitting):
             rng = np.random.default_rng([again.seed, place, 0xDA2C])
@@ -218,15 +218,21 @@ def how_often(
     for path in find_pictures(folder):
         name = photo_name(path, folder.parent)
         sitting = sittings.get(name)
-        weight = HARD_WEIGHT if name in rare else 1.0
-        if sitting and (_is_dark(sitting) or sitting.beard != "none"):
-            weight *= HIDDEN_WEIGHT
+        weight = _weight(sitting, name in rare)
         often.append(weight)
         if again.darkened and _can_darken(sitting):
             darker.append(weight * again.darkened)
         if again.disguised and _can_disguise(sitting):
             disguised.append(weight * again.disguised)
     return np.array(often + darker + disguised)
+
+
+def _weight(sitting: Sitting | None, is_rare: bool) -> float:
+    """Return how often somebody is shown, as they are, beside those of no rare trait."""
+    weight = HARD_WEIGHT if is_rare else 1.0
+    if sitting and (_is_dark(sitting) or sitting.beard != "none"):
+        weight *= HIDDEN_WEIGHT
+    return weight
 
 
 def _find_rare(sittings: Mapping[str, Sitting]) -> set[str]:
