@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ def _detector(name: str, **changes: float) -> FaceDetector:
     return make_detector(Path(name).stem, **options)
 
 
+@cache
 def _fresh(index: int) -> Sample:
     sample = draw_sample(2024, index)
     return replace(sample, views=("drawn",) * len(sample.target.boxes))

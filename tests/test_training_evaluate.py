@@ -1,14 +1,15 @@
 """The evaluation: figures that mean something, the same bytes twice, clear words on bad input."""
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from anymus.cli import build_app
 from anymus.errors import AnymusError, CheckpointError, DatasetError
 from anymus.files import sha256_file, walk_files
 from anymus.images import read_rgb, write_png
@@ -238,16 +239,17 @@ def test_bad_input_is_named_and_leaves_the_old_results(
 
 
 def test_the_command_prints_the_figures_or_says_what_is_missing(
-    anymus: Callable[..., subprocess.CompletedProcess[str]], place: Path
+    place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / "params.yaml").write_text(read_preset("demo"), encoding="utf-8")
-    own = ["-S", "paths.dataset=data", "-S", "evaluate.sheet_rows=1"]
-    done = anymus("evaluate", *own, "--json", cwd=place)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(place)
+    own = ["evaluate", "-S", "paths.dataset=data", "-S", "evaluate.sheet_rows=1"]
+    done = CliRunner().invoke(build_app(), [*own, "--json"])
+    assert done.exit_code == 0, done.output
     written = (place / "results" / "evaluate" / "metrics.json").read_text()
     assert json.loads(done.stdout) == json.loads(written)
     (place / "models" / "generator_a2b.safetensors").unlink()
-    failed = anymus("evaluate", *own, cwd=place)
-    assert failed.returncode == 6
-    assert "generator_a2b.safetensors" in failed.stderr
-    assert "Traceback" not in failed.stderr
+    failed = CliRunner().invoke(build_app(), own).exception
+    assert isinstance(failed, CheckpointError)
+    assert failed.exit_code == 6
+    assert "generator_a2b.safetensors" in failed.message

@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
+from typer.testing import CliRunner, Result
 
-from anymus.errors import CollapseError, DeviceError
+from anymus.cli import build_app
+from anymus.errors import CollapseError, DeviceError, UnfinishedRunError
 from anymus.images import write_png
 from anymus.params import read_preset
 from anymus.params_train import TrainParams
@@ -186,15 +188,43 @@ def test_tensorboard_that_is_not_there_is_an_error(
         Board(tmp_path)
 
 
-def _start(root: Path, dataset: Path, processes: int, *more: str) -> "subprocess.Popen[str]":
+def _arguments(root: Path, dataset: Path, *more: str) -> list[str]:
+    """Return the arguments of a small training in a folder, which has its parameters then."""
     root.mkdir(exist_ok=True)
     (root / "params.yaml").write_text(read_preset("demo"), encoding="utf-8")
+    overrides = (*SMALL, f"paths.dataset={dataset}", *more)
+    return ["train", *(word for override in overrides for word in ("-S", override))]
+
+
+def test_a_time_limit_ends_a_run_well_and_the_next_goes_on(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(root: Path, *more: str) -> Result:
+        arguments = _arguments(root, dataset, *more)
+        monkeypatch.chdir(root)
+        return CliRunner().invoke(build_app(), arguments)
+
+    root, again, whole = (tmp_path / name for name in ("run", "again", "whole"))
+    ended = run(root, "train.max_seconds=0.001").exception
+    assert isinstance(ended, UnfinishedRunError)
+    assert ended.exit_code == 9
+    assert "train.max_seconds is over at step 1 of" in str(ended)
+    assert (root / "models" / "generator_a2b.safetensors").is_file()
+    assert list((root / "models" / "checkpoints").rglob("*.safetensors"))
+    root.rename(again)
+    for folder in (whole, again):
+        assert run(folder).exit_code == 0
+    first, second = (
+        load_file(folder / "models" / "generator_a2b.safetensors") for folder in (whole, again)
+    )
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def _start(root: Path, dataset: Path, processes: int, *more: str) -> "subprocess.Popen[str]":
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    command += ["-m", "anymus.cli", "train"]
-    for override in (*SMALL, f"paths.dataset={dataset}", *more):
-        command += ["-S", override]
+    command += ["-m", "anymus.cli", *_arguments(root, dataset, *more)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         command,
@@ -211,6 +241,7 @@ def _finish(process: "subprocess.Popen[str]") -> None:
     assert process.returncode == 0, errors
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> None:
     for name, processes in (("one", 1), ("two", 2)):
         _finish(_start(tmp_path / name, dataset, processes))
@@ -222,26 +253,8 @@ def test_two_processes_train_what_one_does(dataset: Path, tmp_path: Path) -> Non
     assert max(float((one[key] - two[key]).abs().max()) for key in one) < 2e-4
 
 
-def test_a_time_limit_ends_a_run_well_and_the_next_goes_on(dataset: Path, tmp_path: Path) -> None:
-    root = tmp_path / "run"
-    process = _start(root, dataset, 1, "train.max_seconds=0.01")
-    _, errors = process.communicate(timeout=200)
-    assert process.returncode == 9, errors
-    assert "train.max_seconds is over at step 1 of" in errors
-    assert (root / "models" / "generator_a2b.safetensors").is_file()
-    assert list((root / "models" / "checkpoints").rglob("*.safetensors"))
-    root.rename(tmp_path / "again")
-    whole = tmp_path / "whole"
-    _finish(_start(whole, dataset, 1))
-    _finish(_start(tmp_path / "again", dataset, 1))
-    paths = [
-        folder / "models" / "generator_a2b.safetensors" for folder in (whole, tmp_path / "again")
-    ]
-    first, second = (load_file(path) for path in paths)
-    assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-@pytest.mark.parametrize("rank", [1, pytest.param(0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [1, 0])
 def test_a_killed_process_ends_the_others(rank: int, dataset: Path, tmp_path: Path) -> None:
     root = tmp_path / "killed"
     process = _start(root, dataset, 2, "train.iterations=100000", "train.guard.pictures=0")

@@ -262,7 +262,7 @@ def signalled_run(root: Path, dataset: Path, number: int, step: int) -> tuple[in
         return process.returncode, error
 
 
-@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 3])
 def test_a_killed_run_ends_with_the_bits_of_a_whole_one(
     whole: Path, dataset: Path, tmp_path: Path, step: int
 ) -> None:
