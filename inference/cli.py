@@ -610,6 +610,10 @@ def refine_weights(
             min=0.0, max=1.0, help="Of --portraits without: so often with a beard or glasses."
         ),
     ] = 0.0,
+    variants: Annotated[
+        int,
+        typer.Option(min=1, max=20, help="Each of those with so many others, in turn."),
+    ] = 1,
     judges_know_dataset: Annotated[
         bool,
         typer.Option(
@@ -678,6 +682,7 @@ def refine_weights(
         plain_share=plain_share,
         darken_share=darken_share,
         disguise_share=disguise_share,
+        variants=variants,
         judges_know_dataset=judges_know_dataset,
         augment_share=augment_share,
         margin_share=margin_share,

@@ -17,6 +17,7 @@ from anymus.errors import ParamsError
 from anymus.images import RgbU8, read_rgb, write_png
 from anymus.manifest import ImageRecord, write_manifest
 from training.checkpoint import load_generator, save_generator
+from training.complexion import COMPLEXIONS
 from training.data import find_pictures, to_square
 from training.disguise import BEARDS, GLASSES
 from training.lessons import Lesson
@@ -191,7 +192,7 @@ def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_pa
     rows = [{"id": IDS[0]}, {"id": IDS[1], "skin": "tan"}]
     sittings = read_sittings(table(tmp_path, *rows), dataset)
     light, _, darker = make_portrait_lessons(
-        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=7)
+        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=8)
     )
     drawings = [draw_portrait(replace(SITTING, skin=skin), 96).rgb_u8 for skin in ("brown", "dark")]
     assert any((darker.drawing == drawing).all() for drawing in drawings)
@@ -200,7 +201,7 @@ def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_pa
     assert darker.photo[face].mean() < light.photo[face].mean() - 15
     assert (darker.photo[wall] == light.photo[wall]).all()
     other = make_portrait_lessons(
-        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=7)
+        dataset / "trainA", 96, sittings, again=Again(darkened=0.5, seed=8)
     )[2]
     assert (other.photo == darker.photo).all()
     assert len(make_portrait_lessons(dataset / "trainA", 96, sittings)) == 2
@@ -208,31 +209,47 @@ def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_pa
     assert list(how_often(dataset / "trainA", sittings, Again(darkened=0.5))) == [1.0, 3.0, 0.5]
 
 
+def test_some_of_who_is_darkened_wear_a_beard_or_glasses_too(dataset: Path, tmp_path: Path) -> None:
+    sittings = read_sittings(table(tmp_path, {"id": IDS[0], "sex": "man"}), dataset)
+    again = Again(darkened=0.5, disguised=0.5, seed=3, variants=8)
+    lessons = make_portrait_lessons(dataset / "trainA", 64, sittings, again=again)
+    bare = [
+        draw_portrait(replace(SITTING, sex="man", skin=skin), 64).rgb_u8 for skin in COMPLEXIONS
+    ]
+    _, _, *others = lessons
+    darker = others[:8]  # after them come those in disguise
+    plain = [any((one.drawing == drawing).all() for drawing in bare) for one in darker]
+    assert 1 <= sum(plain) <= 7
+    assert len({one.photo.tobytes() for one in darker}) == 8
+    face = np.s_[33:40, 26:38]
+    assert all(one.photo[face].mean() < lessons[0].photo[face].mean() - 5 for one in darker)
+
+
 def test_who_wears_no_beard_or_glasses_comes_once_more_with_them(
     dataset: Path, tmp_path: Path
 ) -> None:
     rows = [{"id": IDS[0], "sex": "man"}, {"id": IDS[1], "sex": "woman", "glasses": "thin"}]
     sittings = read_sittings(table(tmp_path, *rows), dataset)
+    again = Again(disguised=0.6, seed=1, variants=12)
+    bare, _, *disguised = make_portrait_lessons(dataset / "trainA", 64, sittings, again=again)
+    assert len(disguised) == 12  # she has glasses, and women have no beards
+    drawings = {
+        (beard, glasses): portrait_of(beard, glasses)
+        for beard in ("none", *BEARDS)
+        for glasses in ("none", *GLASSES)
+    }
     drawn = set()
-    for seed in range(12):
-        lessons = make_portrait_lessons(
-            dataset / "trainA", 64, sittings, again=Again(disguised=0.5, seed=seed)
-        )
-        bare, _, disguised = lessons  # she has glasses, and women have no beards
-        changed = (disguised.photo != bare.photo).any(axis=-1)
+    for lesson in disguised:
+        changed = (lesson.photo != bare.photo).any(axis=-1)
         assert 20 < changed.sum() < 0.5 * changed.size
-        worn = [
-            (beard, glasses)
-            for beard in ("none", *BEARDS)
-            for glasses in ("none", *GLASSES)
-            if (disguised.drawing == portrait_of(beard, glasses)).all()
-        ]
+        worn = [who for who, drawing in drawings.items() if (lesson.drawing == drawing).all()]
         assert len(worn) == 1
         assert worn[0] != ("none", "none")
         drawn.add(tuple(one != "none" for one in worn[0]))
     assert drawn == {(True, False), (False, True), (True, True)}
     sittings |= {f"trainA/{number}.png": SITTING for number in range(2, 60)}
-    assert len(how_often(dataset / "trainA", sittings, Again(disguised=0.5))) == 3
+    often = how_often(dataset / "trainA", sittings, again)
+    assert list(often) == pytest.approx([1.0, 3.0] + [0.05] * 12)
 
 
 def portrait_of(beard: str, glasses: str) -> RgbU8:
@@ -311,12 +328,13 @@ def test_the_command_learns_from_portraits_alone(
     path = table(tmp_path, {"id": IDS[0]})
     command = ["weights", "refine", str(start.parent), "--dataset", str(dataset)]
     command += ["--portraits", str(path), "--darken-share", "0.5", "--disguise-share", "0.25"]
+    command += ["--variants", "2"]
     command += ["--iterations", "2", "--device", "cpu"]
     result = CliRunner().invoke(build_app(), [*command, "-o", str(tmp_path / "out")])
     assert result.exit_code == 0, result.output
     (book,) = books
-    assert len(book.lessons) == 4
-    assert len(book.drawings) == 3
+    assert len(book.lessons) == 6
+    assert len(book.drawings) == 5
     assert (book.drawings[0] == draw_portrait(SITTING, 32).rgb_u8).all()
     _, facts = load_generator(tmp_path / "out" / start.name)
     assert len(facts["parameters"]["refine"]["portraits"]) == 64
@@ -353,6 +371,12 @@ def test_what_needs_a_table_is_refused_without(
     start = tmp_path / "start.safetensors"
     with pytest.raises(ParamsError, match=f"{option} is for --portraits"):
         refine(start, dataset, tmp_path / "out.safetensors", RefineOptions(**change))
+
+
+def test_variants_of_nobody_are_refused(dataset: Path, tmp_path: Path) -> None:
+    options = RefineOptions(portraits=table(tmp_path, {"id": IDS[0]}), variants=3, device="cpu")
+    with pytest.raises(ParamsError, match="--variants is for --darken-share"):
+        refine(tmp_path / "start.safetensors", dataset, tmp_path / "out.safetensors", options)
 
 
 def test_nobody_else_draws_beside_portraits(dataset: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from anymus.drawing.portrait import CHOICES, Sitting, draw_portrait
 from anymus.errors import ParamsError
+from anymus.images import RgbU8
 from anymus.tables import read_table
 
 from .complexion import COMPLEXIONS, LIGHT_SKINS, with_complexion
@@ -35,6 +36,8 @@ and shadow look like them."""
 _BEARD_SHARE, _BOTH_SHARE = 0.6, 0.3
 """Of men in disguise who could wear either: so many have a beard, and so many of them glasses, too.
 """
+_DARK_IN_DISGUISE = 0.5
+"""Of who is darkened and could wear a beard or glasses, where people are disguised, too."""
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
@@ -49,6 +52,8 @@ class Again(NamedTuple):
     """Who has no beard or no glasses, with them (`disguise`)."""
     seed: int = 0
     """Of what they look like then."""
+    variants: int = 1
+    """As how many others each is shown in turn."""
 
 
 NEVER_AGAIN = Again()
@@ -154,12 +159,13 @@ def make_portrait_lessons(
         drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
         odds = 1 / _weight(sitting, name in rare) if _is_dark(sitting) else 1.0
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter, odds))
-        if again.darkened and _can_darken(sitting):
-            rng = np.random.default_rng([again.seed, place, 0xDA2C])
-            darker.append(_darkened(lessons[-1], sitting, rng))
-        if again.disguised and _can_disguise(sitting):
-            rng = np.random.default_rng([again.seed, place, 0xD159])
-            disguised.append(_disguised(lessons[-1], sitting, rng))
+        for variant in range(again.variants):
+            if again.darkened and _can_darken(sitting):
+                rng = np.random.default_rng([again.seed, place, 0xDA2C, variant])
+                darker.append(_darkened(lessons[-1], sitting, rng, bool(again.disguised)))
+            if again.disguised and _can_disguise(sitting):
+                rng = np.random.default_rng([again.seed, place, 0xD159, variant])
+                disguised.append(_disguised(lessons[-1], sitting, rng))
     return lessons + darker + disguised
 
 
@@ -179,17 +185,28 @@ def _can_grow_a_beard(sitting: Sitting) -> bool:
     return sitting.sex == "man" and sitting.beard == "none"
 
 
-def _darkened(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
-    """Return a lesson of the same person with one of the darker skins."""
-    skin = list(COMPLEXIONS)[int(rng.integers(len(COMPLEXIONS)))]
+def _darkened(
+    lesson: Lesson, sitting: Sitting, rng: np.random.Generator, may_disguise: bool
+) -> Lesson:
+    """Return a lesson of the same person with one of the darker skins, some of them in disguise."""
+    skin = _chosen({name: one.share for name, one in COMPLEXIONS.items()}, rng)
     photo = with_complexion(lesson.photo, sitting, skin, rng)
-    drawing = draw_portrait(replace(sitting, skin=skin), len(photo)).rgb_u8
+    sitting = replace(sitting, skin=skin)
+    if may_disguise and _can_disguise(sitting) and rng.random() < _DARK_IN_DISGUISE:
+        photo, sitting = _in_disguise(photo, sitting, rng)
+    drawing = draw_portrait(sitting, len(photo)).rgb_u8
     return lesson._replace(photo=photo, drawing=drawing, grey_odds=0.0)
 
 
 def _disguised(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
     """Return a lesson of the same person with a beard, glasses or both."""
-    photo, has_glasses = lesson.photo, sitting.glasses != "none"
+    photo, sitting = _in_disguise(lesson.photo, sitting, rng)
+    return lesson._replace(photo=photo, drawing=draw_portrait(sitting, len(photo)).rgb_u8)
+
+
+def _in_disguise(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> tuple[RgbU8, Sitting]:
+    """Return a photo of who can wear a beard or glasses with them, and who sits there then."""
+    has_glasses = sitting.glasses != "none"
     grows = _can_grow_a_beard(sitting) and (has_glasses or rng.random() < _BEARD_SHARE)
     if grows:
         sitting = replace(sitting, beard=_chosen(BEARDS, rng))
@@ -197,7 +214,7 @@ def _disguised(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Le
     if not has_glasses and (not grows or rng.random() < _BOTH_SHARE):
         sitting = replace(sitting, glasses=_chosen(GLASSES, rng))
         photo = with_glasses(photo, sitting, rng)
-    return lesson._replace(photo=photo, drawing=draw_portrait(sitting, len(photo)).rgb_u8)
+    return photo, sitting
 
 
 def _chosen(shares: Mapping[str, float], rng: np.random.Generator) -> str:
@@ -220,10 +237,11 @@ def how_often(
         sitting = sittings.get(name)
         weight = _weight(sitting, name in rare)
         often.append(weight)
+        of_each = weight / again.variants
         if again.darkened and _can_darken(sitting):
-            darker.append(weight * again.darkened)
+            darker += [of_each * again.darkened] * again.variants
         if again.disguised and _can_disguise(sitting):
-            disguised.append(weight * again.disguised)
+            disguised += [of_each * again.disguised] * again.variants
     return np.array(often + darker + disguised)
 
 

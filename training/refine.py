@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everyone writes it
 
+from anymus.drawing.portrait import Sitting
 from anymus.errors import CheckpointError, InterruptedRunError, ParamsError
 from anymus.files import sha256_file
 from anymus.framing import Framing
@@ -36,7 +37,7 @@ from .even import even_loss
 from .greys import draws_greys, keep_greys
 from .guard import only_run_in, stop_on_signal
 from .layers import set_forms
-from .lessons import BEST, count_in_place, make_lessons
+from .lessons import BEST, Lesson, count_in_place, make_lessons
 from .losses import adversarial_loss, discriminator_loss, find_head, skin_loss
 from .memory import keep_freed_memory
 from .networks import Discriminator, Generator, Judged
@@ -101,6 +102,8 @@ class RefineOptions:
             (`complexion`), beside how often as the photo is.
         disguise_share: How often who wears no glasses or no beard is shown with them (`disguise`),
             likewise.
+        variants: As how many others each of them is shown in turn, other each time: who is shown
+            dark as one other has one skin, one shine on it and one beard in the whole run.
         judges_know_dataset: Whether, beside portraits, discriminators know the drawings of the data
             set instead of the portraits: those are of a style that our renderer does not draw.
         augment_share: Which share of the pictures that discriminators see has other colours, as
@@ -136,6 +139,7 @@ class RefineOptions:
     plain_share: float = 0.0
     darken_share: float = 0.0
     disguise_share: float = 0.0
+    variants: int = 1
     judges_know_dataset: bool = False
     augment_share: float = 0.0
     margin_share: float = 0.0
@@ -202,51 +206,32 @@ def refine(weights: Path, dataset_dir: Path, dst: Path, options: RefineOptions) 
     """
     files = (weights, *options.others)
     _require_sense(options, files, dst)
-    chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
-    cuts = chosen if options.wall_share else None
-    sittings = read_sittings(options.portraits, dataset_dir) if options.portraits else {}
+    known = _read_tables(options, dataset_dir)
     device = pick_device(options.device)
     check_device(device, is_compiled=options.is_compiled)
     if device.type == "cpu":
         keep_freed_memory()
     generators, cards = _load(files, device)
-    card = cards[0]
-    own, teachers = generators[0], generators if options.learns_from_own else generators[1:]
+    own, exam = generators[0], dataset_dir / "testA"
     _require_folder(dst)
-    real, held_out = (find_pictures(dataset_dir / part) for part in ("trainB", "testA"))
+    held_out = find_pictures(exam)
+    framing = _framing(weights, cards[0]) if options.twins else None
     facts = _facts(cards, files, options)
     folder = folder_of(dst, {**facts, "data_sha256": training_data_sha256(dataset_dir)})
     with only_run_in(folder.path), folder.kept_if_used(), deterministic(device):
-        twins = (
-            draw_twin_lessons(options.twins, options.seed, _framing(weights, card))
-            if options.twins
-            else []
-        )
-        before = count_in_place(own, dataset_dir / "testA", device)
-        photos, side_px = dataset_dir / "trainA", int(own.arguments["image_size_px"])
-        again = Again(options.darken_share, options.disguise_share, options.seed)
-        lessons = keep_lessons(
-            folder,
-            lambda: (
-                make_portrait_lessons(photos, side_px, sittings, cuts, again)
-                if sittings
-                else make_lessons(own, teachers, photos, device, options.best, cuts=cuts)
-            ),
-        )
-        drawings, often = None, how_often(photos, sittings, again) if sittings else None
-        if options.judges_know_dataset or not sittings:
-            drawings = [to_square(read_rgb(path), side_px) for path in real]
-        book = compile_book(lessons, drawings, twins, often)
+        twins = draw_twin_lessons(options.twins, options.seed, framing) if framing else []
+        before = count_in_place(own, exam, device)
+        book = _make_book(generators, twins, dataset_dir, known, folder, options)
         mean = _learn(own, book, options, folder, device)
-        after = count_in_place(mean, dataset_dir / "testA", device)
+        after = count_in_place(mean, exam, device)
         is_grey = {"is_grey": True} if draws_greys(mean) else {}
         save_generator(dst, mean.cpu(), {**facts, **is_grey})
         folder.remove()
     return RefineReport(
         file=dst,
-        lessons=len(lessons),
-        hard=sum(lesson.is_hard for lesson in lessons),
-        without_face=sum(not lesson.has_face for lesson in lessons),
+        lessons=len(book.lessons),
+        hard=sum(lesson.is_hard for lesson in book.lessons),
+        without_face=sum(not lesson.has_face for lesson in book.lessons),
         held_out=len(held_out),
         in_place_before=before,
         in_place=after,
@@ -261,6 +246,10 @@ def _require_sense(options: RefineOptions, files: Sequence[Path], dst: Path) -> 
         raise ParamsError("--no-own leaves nobody to draw the photos", "name weights with --with")
     if options.sitters and not options.wall_share:
         raise ParamsError("--sitters are cut out for --wall-share, which is 0", "give it, too")
+    if options.variants > 1 and not (options.darken_share or options.disguise_share):
+        raise ParamsError(
+            "--variants is for --darken-share and --disguise-share, which are 0", "give one of them"
+        )
     if options.portraits and options.others:
         raise ParamsError("--portraits are the lessons: nobody else draws", "leave out --with")
     needs_portraits = {
@@ -294,6 +283,48 @@ def _load(
         set_forms(generator, FORMS)
         generators.append(generator.to(device).to(memory_format=torch.channels_last).eval())  # type: ignore[call-overload]
     return generators, [card for _, card in loaded]
+
+
+class _Known(NamedTuple):
+    """What tables say of the photos, by their path below the data set."""
+
+    sittings: Mapping[str, Sitting]
+    """Who sits there; empty: nothing is known."""
+    cuts: Mapping[str, int] | None
+    """Which cut of the sitter a person chose; None: nobody is cut out."""
+
+
+def _read_tables(options: RefineOptions, dataset_dir: Path) -> _Known:
+    chosen = read_choices(options.sitters, dataset_dir) if options.sitters else {}
+    sittings = read_sittings(options.portraits, dataset_dir) if options.portraits else {}
+    return _Known(sittings, chosen if options.wall_share else None)
+
+
+def _make_book(
+    generators: Sequence[Generator],
+    twins: Sequence[Lesson],
+    dataset_dir: Path,
+    known: _Known,
+    folder: RefineFolder,
+    options: RefineOptions,
+) -> Schoolbook:
+    """Return the lessons, as kept in the folder or made now, with all that batches need."""
+    own, photos = generators[0], dataset_dir / "trainA"
+    side_px = int(own.arguments["image_size_px"])
+    drawings = often = None
+    if known.sittings:
+        again = Again(options.darken_share, options.disguise_share, options.seed, options.variants)
+        make = partial(make_portrait_lessons, photos, side_px, known.sittings, known.cuts, again)
+        often = how_often(photos, known.sittings, again)
+    else:
+        teachers = generators if options.learns_from_own else generators[1:]
+        device = next(own.parameters()).device
+        make = partial(make_lessons, own, teachers, photos, device, options.best, cuts=known.cuts)
+    lessons = keep_lessons(folder, make)
+    if options.judges_know_dataset or not known.sittings:
+        paths = find_pictures(dataset_dir / "trainB")
+        drawings = [to_square(read_rgb(path), side_px) for path in paths]
+    return compile_book(lessons, drawings, twins, often)
 
 
 def _lie(card: Mapping[str, Any]) -> tuple[float, float] | None:
