@@ -136,7 +136,8 @@ def make_portrait_lessons(
     trait that few have (a beard, dark skin, an afro: below `RARE_SHARE`) counts as hard, and so is
     shown more often. After all these come, in the same order, those of light skin once more, with
     dark skin in the photo and in the drawing (`complexion`), then those who could wear a beard or
-    glasses and do not, in the same order, with them (`disguise`).
+    glasses and do not, in the same order, with them (`disguise`); each of them as many times, one
+    after the other, as there are variants.
 
     Args:
         folder: trainA of a data set.
