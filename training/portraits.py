@@ -9,6 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -157,7 +158,7 @@ def make_portrait_lessons(
     ):
         sitting, place = sittings.get(name), len(lessons)
         sitter = None if cuts is None else find_sitter(photo, cuts.get(name))
-        drawing = photo if sitting is None else draw_portrait(sitting, size_px).rgb_u8
+        drawing = photo if sitting is None else _drawing(sitting, size_px)
         odds = 1 / _weight(sitting, name in rare) if _is_dark(sitting) else 1.0
         lessons.append(Lesson(photo, drawing, sitting is not None, name in rare, sitter, odds))
         for variant in range(again.variants):
@@ -168,6 +169,12 @@ def make_portrait_lessons(
                 rng = np.random.default_rng([again.seed, place, 0xD159, variant])
                 disguised.append(_disguised(lessons[-1], sitting, rng))
     return lessons + darker + disguised
+
+
+@lru_cache(maxsize=32)
+def _drawing(sitting: Sitting, size_px: int) -> RgbU8:
+    """Return who sits there as drawn, (H, H, 3), not to be changed: variants may look alike."""
+    return draw_portrait(sitting, size_px).rgb_u8
 
 
 def _is_dark(sitting: Sitting | None) -> bool:
@@ -195,14 +202,14 @@ def _darkened(
     sitting = replace(sitting, skin=skin)
     if may_disguise and _can_disguise(sitting) and rng.random() < _DARK_IN_DISGUISE:
         photo, sitting = _in_disguise(photo, sitting, rng)
-    drawing = draw_portrait(sitting, len(photo)).rgb_u8
+    drawing = _drawing(sitting, len(photo))
     return lesson._replace(photo=photo, drawing=drawing, grey_odds=0.0)
 
 
 def _disguised(lesson: Lesson, sitting: Sitting, rng: np.random.Generator) -> Lesson:
     """Return a lesson of the same person with a beard, glasses or both."""
     photo, sitting = _in_disguise(lesson.photo, sitting, rng)
-    return lesson._replace(photo=photo, drawing=draw_portrait(sitting, len(photo)).rgb_u8)
+    return lesson._replace(photo=photo, drawing=_drawing(sitting, len(photo)))
 
 
 def _in_disguise(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> tuple[RgbU8, Sitting]:
