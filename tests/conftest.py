@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from collection import collect
 from numpy.typing import NDArray
 
+from anymus.files import locked
 from anymus.params import Params, load_params, read_preset
 from hostile import RECIPE, Hostile, serve_hostile
 
@@ -47,6 +49,20 @@ def colourful(rng: np.random.Generator) -> NDArray[np.uint8]:
     rows, columns = np.mgrid[0:60, 0:80]
     picture = np.stack([rows * 4, columns * 3, 255 - rows * 2 - columns], axis=2)
     return np.clip(picture + rng.integers(0, 4, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a collection that one worker draws for all of them; not to be changed."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder, partial = shared / "collected", shared / "collected.partial"
+    with locked(folder):
+        if not folder.exists():
+            collect(partial)
+            partial.rename(folder)
+    return folder
 
 
 @pytest.fixture

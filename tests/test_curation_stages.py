@@ -3,18 +3,18 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from collection import PEOPLE, store
 
 from anymus import images
 from anymus.drawing.manga import draw_bust
 from anymus.drawing.photo import draw_portrait
 from anymus.errors import AnymusError, DatasetError
 from anymus.files import sha256_bytes, walk_files
-from anymus.manifest import Domain, Face, ImageRecord, read_manifest, write_manifest
+from anymus.manifest import Face, ImageRecord, read_manifest, write_manifest
 from anymus.params import Params, load_params, read_preset
 from curation.crop import crop
 from curation.dedupe import Faces, dedupe, group_faces
@@ -23,43 +23,9 @@ from curation.hashes import Prints, fingerprint
 from curation.report import report
 from curation.split import LeakCount, split
 
-PEOPLE = 10
-
-
-def _store(folder: Path, domain: Domain, content: bytes, url: str) -> ImageRecord:
-    sha256 = sha256_bytes(content)
-    (folder / f"{sha256}.png").write_bytes(content)
-    return ImageRecord(
-        id=sha256, domain=domain, file=f"{sha256}.png", url=url, author="Ada", licence="CC0-1.0"
-    )
-
-
-def _collect(root: Path) -> None:
-    """Write ten people a domain; of photos also a recompressed twin, a mirror twin, no face."""
-    for domain in ("photo", "manga"):
-        folder = root / domain
-        folder.mkdir(parents=True)
-        rows = []
-        for index in range(PEOPLE):
-            generator = np.random.default_rng([11, index])
-            drawing = draw_portrait(generator) if domain == "photo" else draw_bust(generator)
-            png = images.encode_png(drawing.rgb_u8)
-            rows.append(_store(folder, domain, png, f"http://demo.localhost/{domain}/{index}"))
-        if domain == "photo":
-            first = images.decode_rgb((folder / str(rows[0].file)).read_bytes())
-            small = images.decode_rgb(images.encode_jpeg(images.resize_rgb(first, 280, 350), 75))
-            mirrored = np.ascontiguousarray(first[:, ::-1])
-            for name, twin in (("small", small), ("mirrored", mirrored)):
-                rows.append(_store(folder, domain, images.encode_png(twin), f"http://x/{name}"))
-            empty = np.full((300, 240, 3), 140, np.uint8)
-            rows.append(_store(folder, domain, images.encode_png(empty), "http://x/empty"))
-            broken = images.encode_png(first)[:5000]
-            rows.append(_store(folder, domain, broken, "http://x/broken"))
-        write_manifest(folder, rows)
-
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Params, Path]]:
+def project(tmp_path_factory: pytest.TempPathFactory, collected: Path) -> tuple[Params, Path]:
     """Return the parameters and the folder of a project whose stages have all run once."""
     root = tmp_path_factory.mktemp("project")
     preset = root / "params.yaml"
@@ -69,7 +35,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Params, 
     overrides += ["engine.workers=1", "split.min_train=2", "split.min_test=1"]
     overrides += [f"paths.evaluate_results={root / 'evaluated'}", "split.test_share=0.4"]
     params = load_params(preset, overrides)
-    _collect(root / "raw")
+    shutil.copytree(collected, root / "raw")
     for domain in ("photo", "manga"):
         detect(params, domain, root / "raw" / domain, root / "detected" / domain)
         crop(params, domain, root / "detected" / domain, root / "faces" / domain)
@@ -264,7 +230,7 @@ def test_each_stage_names_itself_when_nothing_comes_in_or_nothing_is_left(
     src.mkdir()
     picture = draw_portrait(np.random.default_rng(5))
     tiny = Face(box=(100, 100, 12, 12), score=1.0, landmarks={})
-    row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
+    row = store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
     write_manifest(src, [row.model_copy(update={"faces": (tiny,)})])
     with pytest.raises(DatasetError, match=r"no usable face in .*: \{'too_small': 1\}"):
         crop(params, "photo", src, tmp_path / "out")
@@ -276,7 +242,7 @@ def test_one_picture_goes_through_the_stages(params: Params, tmp_path: Path) -> 
     src.mkdir()
     picture = draw_portrait(np.random.default_rng(5))
     truth = picture.faces[0]
-    row = _store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
+    row = store(src, "photo", images.encode_png(picture.rgb_u8), "http://x")
     face = truth.as_found()
     write_manifest(src, [row.model_copy(update={"faces": (face,), "group": "a person"})])
     assert crop(params, "photo", src, tmp_path / "faces").crops == 1
@@ -317,7 +283,7 @@ def test_what_one_picture_gives_both_domains_stays_on_one_side(
 def test_a_pile_of_broken_pictures_fails_detect(params: Params, tmp_path: Path) -> None:
     folder = tmp_path / "raw"
     folder.mkdir()
-    rows = [_store(folder, "photo", f"no picture {n}".encode(), f"http://x/{n}") for n in range(4)]
+    rows = [store(folder, "photo", f"no picture {n}".encode(), f"http://x/{n}") for n in range(4)]
     write_manifest(folder, rows)
     with pytest.raises(AnymusError, match="4 of 4"):
         detect(params, "photo", folder, tmp_path / "out")
@@ -329,7 +295,7 @@ def test_a_picture_that_rots_before_crop_keeps_its_place(params: Params, tmp_pat
     picture = draw_portrait(np.random.default_rng(5))
     whole = picture.faces[0].as_found()
     png = images.encode_png(picture.rgb_u8)
-    rows = [_store(src, "photo", png, "http://x/1"), _store(src, "photo", png[:900], "http://x/2")]
+    rows = [store(src, "photo", png, "http://x/1"), store(src, "photo", png[:900], "http://x/2")]
     write_manifest(src, [row.model_copy(update={"faces": (whole,)}) for row in rows])
     relaxed = params.crop.model_copy(update={"max_rejected_share": 0.5})
     dst = tmp_path / "faces"
@@ -347,7 +313,7 @@ def test_a_small_or_cut_face_is_a_row_with_its_reason(params: Params, tmp_path: 
     edge = Face(box=(-60, 150, 120, 120), score=1.0, landmarks={})
     box = picture.faces[0].box
     whole = Face(box=box, score=1.0, landmarks=picture.faces[0].landmarks)
-    row = _store(src, "photo", png, "http://x").model_copy(update={"faces": (tiny, edge, whole)})
+    row = store(src, "photo", png, "http://x").model_copy(update={"faces": (tiny, edge, whole)})
     write_manifest(src, [row])
     figures = crop(params, "photo", src, tmp_path / "faces").as_metrics()
     assert figures == {
@@ -369,7 +335,7 @@ def test_a_face_at_the_border_is_filled_up_by_its_mirror_picture(
     picture = np.ascontiguousarray(portrait.rgb_u8[:, left:])
     points = {name: (x - left, y) for name, (x, y) in truth.landmarks.items()}
     face = Face(box=(truth.box[0] - left, *truth.box[1:]), score=1.0, landmarks=points)
-    row = _store(src, "photo", images.encode_png(picture), "http://x")
+    row = store(src, "photo", images.encode_png(picture), "http://x")
     write_manifest(src, [row.model_copy(update={"faces": (face,)})])
     assert crop(params, "photo", src, tmp_path / "faces").crops == 1
     (made,) = read_manifest(tmp_path / "faces")

@@ -6,13 +6,11 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from test_anymus_engine import OPTIONS
-from test_curation_stages import _collect
 
 from anymus import manifest
 from anymus.errors import PartialError
@@ -116,27 +114,22 @@ def test_what_was_quarantined_is_tried_again_and_nothing_else(tmp_path: Path) ->
     assert sum(times.values()) == COUNT + ENGINE.batch_size
 
 
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    root = tmp_path_factory.mktemp("collected")
-    _collect(root / "raw")
-    return root / "raw"
-
-
-def _run_all(params: Params, raw: Path, root: Path) -> None:
+def _run_all(params: Params, collected: Path, root: Path) -> None:
     for domain in ("photo", "manga"):
-        detect(params, domain, raw / domain, root / "detected" / domain)
+        detect(params, domain, collected / domain, root / "detected" / domain)
         crop(params, domain, root / "detected" / domain, root / "faces" / domain)
         dedupe(params, domain, root / "faces" / domain, root / "unique" / domain)
     split(params, root / "unique", root / "dataset")
 
 
-def test_shards_hold_the_same_faces_as_files(params: Params, raw: Path, tmp_path: Path) -> None:
+def test_shards_hold_the_same_faces_as_files(
+    params: Params, collected: Path, tmp_path: Path
+) -> None:
     limits = params.split.model_copy(update={"min_train": 1, "min_test": 1, "test_share": 0.4})
     params = params.model_copy(update={"split": limits})
     packed = params.model_copy(update={"shards": ShardsParams(above=5, pictures=4)})
-    _run_all(params, raw, tmp_path / "files")
-    _run_all(packed, raw, tmp_path / "shards")
+    _run_all(params, collected, tmp_path / "files")
+    _run_all(packed, collected, tmp_path / "shards")
     files, shards = tmp_path / "files", tmp_path / "shards"
     assert {path.suffix for path in walk_files(shards / "dataset")} == {".tar", ".jsonl"}
     assert len(list((shards / "faces" / "photo").glob("shard-*.tar"))) == 4
@@ -154,9 +147,9 @@ def test_shards_hold_the_same_faces_as_files(params: Params, raw: Path, tmp_path
 
 
 def test_a_picture_that_harms_detect_is_a_row_and_exit_code_5(
-    params: Params, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    params: Params, collected: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    victim = next(iter_kept(raw / "photo")).id
+    victim = next(iter_kept(collected / "photo")).id
 
     import curation.detect as stage
 
@@ -169,14 +162,14 @@ def test_a_picture_that_harms_detect_is_a_row_and_exit_code_5(
 
     monkeypatch.setattr(stage, "_find_faces", harm)
     with pytest.raises(PartialError, match=rf"all done but 1 .*{victim} \(crashed\)"):
-        detect(params, "photo", raw / "photo", tmp_path / "out")
+        detect(params, "photo", collected / "photo", tmp_path / "out")
     rows = {row.id: row for row in read_manifest(tmp_path / "out")}
     assert rows[victim].reason == "crashed"
     assert sum(row.is_kept for row in rows.values()) >= 10
     relaxed = params.model_copy(
         update={"engine": params.engine.model_copy(update={"max_quarantined": 1})}
     )
-    figures = detect(relaxed, "photo", raw / "photo", tmp_path / "out").as_metrics()
+    figures = detect(relaxed, "photo", collected / "photo", tmp_path / "out").as_metrics()
     assert figures["rejected_crashed"] == 1
     assert not (tmp_path / ".out.work").exists()
 

@@ -15,7 +15,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from anymus.errors import AnymusError, CheckpointError, DatasetError, DeviceError
+from anymus.errors import (
+    AnymusError,
+    CheckpointError,
+    DatasetError,
+    DeviceError,
+    InterruptedRunError,
+)
 from anymus.images import read_rgb, write_png
 from anymus.params_train import TrainParams
 from anymus.torchlib import deterministic
@@ -288,14 +294,25 @@ def test_a_run_ended_again_and_again_ends_with_the_same_bits(
 
 
 def test_a_terminated_run_saves_its_state_and_goes_on(
-    whole: Path, dataset: Path, tmp_path: Path
+    whole: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code, error = signalled_run(tmp_path, dataset, signal.SIGTERM, step=2)
-    assert code == 130
-    assert "SIGTERM at step" in error
-    stopped_at = int(checkpoints_in(tmp_path)[-1].stem.removeprefix("step_"))
-    assert stopped_at >= 2
-    assert run_in(tmp_path, dataset).resumed_from_step == stopped_at
+    from training import loop
+
+    draw, grids = loop.sample_grid, []
+
+    def draw_and_be_asked_to_stop(*arguments: Any) -> Any:
+        grids.append(draw(*arguments))
+        if len(grids) == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return grids[-1]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "sample_grid", draw_and_be_asked_to_stop)
+        with pytest.raises(InterruptedRunError, match="SIGTERM at step 2 of 6") as stopped:
+            run_in(tmp_path, dataset, sample_every_iter=1)
+    assert stopped.value.exit_code == 130
+    assert checkpoints_in(tmp_path)[-1].stem == "step_00000002"
+    assert run_in(tmp_path, dataset).resumed_from_step == 2
     assert_same_but_extra_grids(tmp_path, whole)
 
 
