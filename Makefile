@@ -44,7 +44,7 @@ demo: setup  ## Run the pipeline on the embedded demo site, then convert a folde
 	@echo "report    $(CURDIR)/reports/index.html"
 
 test: setup  ## Run the test suite.
-	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 3 --dist loadfile -m "not slow"
+	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slow"
 
 docs: setup  ## Rewrite the command reference docs/cli.md.
 	$(BIN)/python docs/write_cli.py

@@ -75,9 +75,21 @@ def count_workers(workers: int) -> int:
     return os.cpu_count() or 1
 
 
-def process_pool(processes: int) -> ProcessPoolExecutor:
-    """Return a plain pool whose workers leave Ctrl-C to this process and end when it ends."""
-    return ProcessPoolExecutor(processes, _context(), initializer=set_up_worker)
+_ended_pools: list[ProcessPoolExecutor] = []
+
+
+@contextmanager
+def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a plain pool for a block; what it has not begun when the block ends is dropped.
+
+    Its workers leave Ctrl-C to this process and end when it ends.
+    """
+    pool = ProcessPoolExecutor(processes, _context(), initializer=set_up_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        _ended_pools.append(pool)  # a pool that nobody holds any more does all that it was asked
 
 
 @contextmanager

@@ -6,13 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from anymus.engine import Failure, map_items, require_calm, require_share
+from anymus.engine import Failure, map_items, process_pool, require_calm, require_share
 from anymus.errors import AnymusError, ImageError, PartialError
 from anymus.params import EngineParams
 
@@ -155,3 +156,19 @@ def test_workers_end_with_a_killed_parent() -> None:
         rest = process.stdout.read()  # comes when the last worker has closed its end of the pipe
     assert len({int(line) for line in lines}) == 2
     assert rest == ""
+
+
+def _nap(count: int) -> "list[Future[None]]":
+    with process_pool(1) as pool:
+        naps = [pool.submit(time.sleep, 0.05) for _ in range(count)]
+        naps[0].result()
+    return naps
+
+
+def test_a_pool_drops_what_it_has_not_begun_when_its_block_ends() -> None:
+    naps = _nap(1000)
+    deadline_s = time.monotonic() + 20  # all of them would take 50
+    while not all(nap.done() for nap in naps):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    assert sum(nap.cancelled() for nap in naps) > 900
