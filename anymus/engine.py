@@ -75,9 +75,6 @@ def count_workers(workers: int) -> int:
     return os.cpu_count() or 1
 
 
-_ended_pools: list[ProcessPoolExecutor] = []
-
-
 @contextmanager
 def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     """Give a plain pool for a block; what it has not begun when the block ends is dropped.
@@ -88,8 +85,8 @@ def process_pool(processes: int) -> Iterator[ProcessPoolExecutor]:
     try:
         yield pool
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        _ended_pools.append(pool)  # a pool that nobody holds any more does all that it was asked
+        # It is waited for: a pool that nobody holds any more does all that it was asked.
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

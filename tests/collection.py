@@ -1,4 +1,4 @@
-"""A collection of both domains, as the scrapers leave it, of people that our renderers draw."""
+"""A collection of both domains, of people that our renderers draw, and its curation."""
 
 from pathlib import Path
 
@@ -9,6 +9,11 @@ from anymus.drawing.manga import draw_bust
 from anymus.drawing.photo import draw_portrait
 from anymus.files import sha256_bytes
 from anymus.manifest import Domain, ImageRecord, write_manifest
+from anymus.params import Params
+from curation.crop import crop
+from curation.dedupe import dedupe
+from curation.detect import detect
+from curation.split import split
 
 PEOPLE = 10
 
@@ -43,3 +48,12 @@ def collect(root: Path) -> None:
             broken = images.encode_png(first)[:5000]
             rows.append(store(folder, domain, broken, "http://x/broken"))
         write_manifest(folder, rows)
+
+
+def curate(params: Params, collected: Path, root: Path) -> None:
+    """Run the stages of the curation from a collection to a data set."""
+    for domain in ("photo", "manga"):
+        detect(params, domain, collected / domain, root / "detected" / domain)
+        crop(params, domain, root / "detected" / domain, root / "faces" / domain)
+        dedupe(params, domain, root / "faces" / domain, root / "unique" / domain)
+    split(params, root / "unique", root / "dataset")

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from collection import collect
 from numpy.typing import NDArray
 
-from anymus.files import locked
+from anymus.files import atomic_folder, locked
 from anymus.params import Params, load_params, read_preset
 from hostile import RECIPE, Hostile, serve_hostile
 
@@ -54,14 +53,16 @@ def colourful(rng: np.random.Generator) -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a collection that one worker draws for all of them; not to be changed."""
+    from collection import collect
+
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
-    folder, partial = shared / "collected", shared / "collected.partial"
+    folder = shared / "collected"
     with locked(folder):
         if not folder.exists():
-            collect(partial)
-            partial.rename(folder)
+            with atomic_folder(folder) as partial:
+                collect(partial)
     return folder
 
 

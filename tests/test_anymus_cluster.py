@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from collection import store
 from test_anymus_engine import OPTIONS
 
 from anymus.drawing.photo import draw_portrait
 from anymus.engine import Failure, map_items
 from anymus.errors import DeviceError
-from anymus.files import sha256_bytes
 from anymus.images import encode_png
-from anymus.manifest import MANIFEST_NAME, ImageRecord, write_manifest
+from anymus.manifest import MANIFEST_NAME, write_manifest
 from anymus.params import EngineParams, Params
 from curation.crop import crop
 from curation.detect import detect
@@ -126,9 +126,7 @@ def _collect(folder: Path) -> None:
     for index in range(6):
         png = encode_png(draw_portrait(np.random.default_rng([5, index])).rgb_u8)
         png = png[:3000] if index == 4 else png
-        sha256 = sha256_bytes(png)
-        (folder / f"{sha256}.png").write_bytes(png)
-        rows.append(ImageRecord(id=sha256, domain="photo", file=f"{sha256}.png", url=f"x/{index}"))
+        rows.append(store(folder, "photo", png, f"x/{index}"))
     write_manifest(folder, rows)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from collection import PEOPLE, store
+from collection import PEOPLE, curate, store
 
 from anymus import images
 from anymus.drawing.manga import draw_bust
@@ -36,11 +36,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, collected: Path) -> tuple[
     overrides += [f"paths.evaluate_results={root / 'evaluated'}", "split.test_share=0.4"]
     params = load_params(preset, overrides)
     shutil.copytree(collected, root / "raw")
-    for domain in ("photo", "manga"):
-        detect(params, domain, root / "raw" / domain, root / "detected" / domain)
-        crop(params, domain, root / "detected" / domain, root / "faces" / domain)
-        dedupe(params, domain, root / "faces" / domain, root / "unique" / domain)
-    split(params, root / "unique", root / "dataset")
+    curate(params, root / "raw", root)
     return params, root
 
 

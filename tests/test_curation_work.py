@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from collection import curate
 from test_anymus_engine import OPTIONS
 
 from anymus import manifest
@@ -27,10 +28,7 @@ from anymus.manifest import (
 )
 from anymus.params import EngineParams, Params, ShardsParams
 from anymus.shards import walk_stored
-from curation.crop import crop
-from curation.dedupe import dedupe
 from curation.detect import detect
-from curation.split import split
 from curation.work import WorkFolder
 
 COUNT = 60
@@ -114,22 +112,14 @@ def test_what_was_quarantined_is_tried_again_and_nothing_else(tmp_path: Path) ->
     assert sum(times.values()) == COUNT + ENGINE.batch_size
 
 
-def _run_all(params: Params, collected: Path, root: Path) -> None:
-    for domain in ("photo", "manga"):
-        detect(params, domain, collected / domain, root / "detected" / domain)
-        crop(params, domain, root / "detected" / domain, root / "faces" / domain)
-        dedupe(params, domain, root / "faces" / domain, root / "unique" / domain)
-    split(params, root / "unique", root / "dataset")
-
-
 def test_shards_hold_the_same_faces_as_files(
     params: Params, collected: Path, tmp_path: Path
 ) -> None:
     limits = params.split.model_copy(update={"min_train": 1, "min_test": 1, "test_share": 0.4})
     params = params.model_copy(update={"split": limits})
     packed = params.model_copy(update={"shards": ShardsParams(above=5, pictures=4)})
-    _run_all(params, collected, tmp_path / "files")
-    _run_all(packed, collected, tmp_path / "shards")
+    curate(params, collected, tmp_path / "files")
+    curate(packed, collected, tmp_path / "shards")
     files, shards = tmp_path / "files", tmp_path / "shards"
     assert {path.suffix for path in walk_files(shards / "dataset")} == {".tar", ".jsonl"}
     assert len(list((shards / "faces" / "photo").glob("shard-*.tar"))) == 4

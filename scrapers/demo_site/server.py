@@ -108,14 +108,13 @@ def run_demo_site(params: Params, domains: tuple[Domain, ...] = DOMAINS) -> Iter
     """
     server = _bind(params.scrape.demo_site.port)
     with server, process_pool(count_workers(params.engine.workers)) as pool:
+        server.site = DemoSite(params, domains, pool)
+        server.site.base_url = f"http://{HOST}:{server.server_address[1]}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
         try:
-            server.site = DemoSite(params, domains, pool)
-            server.site.base_url = f"http://{HOST}:{server.server_address[1]}"
-            thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
             yield server.site
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
             server.shutdown()
 
 
