@@ -14,7 +14,9 @@ value that five faces or more have becomes a row.
 that of `anymus evaluate`: the distance between the eyes of the photo and those of the drawing, in
 widths of the face. The detector errs too: the row `drawings` shows it on portraits of our
 renderer whose eyes are known. `cheeks` is how light the drawn skin is, 0 black to 1 white, the
-group's mean (`training.skin`).
+group's mean (`training.skin`); `grey` is the share whose cheeks have a median below 0.875, and
+`uneven` the share in which cells of the cheeks, 32 a side of the picture, are more than 0.125 from
+their median, on average: patches, or lines of a face that came apart.
 """
 
 import argparse
@@ -36,11 +38,13 @@ from anymus.manifest import Domain, ImageRecord, read_manifest
 from inference.translator import Translator, find_weights
 from training.content import LOOK_PX, NEAR, Eyes, eye_drift, look
 from training.data import shadowed, to_signed
-from training.skin import skin_level
+from training.skin import CHEEKS, skin_level
 
 LIGHT_DEG, DARK_DEG = 28.0, 10.0
 SHEET_COLUMNS = 8
 MIN_GROUP = 5
+CELLS = 32  # a side, in which cheeks are compared
+WHITE, EVEN = 0.875, 0.125  # of the scale from black to white
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,12 @@ def main() -> None:
     if arguments.people is not None:
         groups |= _groups_of_people(seen, arguments.people)
     figures = {name: _figures(group) for name, group in groups.items()}
-    print("group                 n  face  eye drift: median  95 %  within 5 %  cheeks")
+    print("group                 n  face  eye drift: median  95 %  within 5 %  cheeks grey  uneven")
     for name, row in figures.items():
         print(
             f"{name:19} {row['n']:4.0f}  {row['face']:.2f}              {row['drift_median']:.3f}"
             f" {row['drift_95']:.3f}        {row['within_5']:.2f}    {row['cheeks']:.2f}"
+            f" {row['grey']:.2f}    {row['uneven']:.2f}"
         )
     write_json(arguments.output / "figures.json", figures)
     write_png(arguments.output / "sheet.png", _sheet(seen))
@@ -164,7 +169,17 @@ def _cheeks(drawing: RgbU8) -> float:
     return (skin_level(to_signed(drawing[None])).item() + 1) / 2
 
 
+def _tones(drawing: RgbU8) -> tuple[float, float]:
+    """Return the median of the cells of the cheeks, 0 to 1, and how far from it they are."""
+    cells = cv2.resize(drawing[..., 0], (CELLS, CELLS), interpolation=cv2.INTER_AREA) / 255
+    top, bottom, left, right = (round(share * CELLS) for share in CHEEKS)
+    cheeks = cells[top:bottom, left:right]
+    median = float(np.median(cheeks))
+    return median, float(np.abs(cheeks - median).mean())
+
+
 def _figures(group: Sequence[Seen]) -> dict[str, float]:
+    tones = np.array([_tones(one.drawing) for one in group] or [(np.nan, np.nan)])
     drifts = np.array([one.drift for one in group if one.drift is not None] or [np.nan])
     return {
         "n": float(len(group)),
@@ -173,6 +188,8 @@ def _figures(group: Sequence[Seen]) -> dict[str, float]:
         "drift_95": round(float(np.percentile(drifts, 95)), 4),
         "within_5": round(float((drifts < NEAR).mean()), 3),
         "cheeks": round(float(np.mean([_cheeks(one.drawing) for one in group] or [np.nan])), 3),
+        "grey": round(float((tones[:, 0] < WHITE).mean()), 3),
+        "uneven": round(float((tones[:, 1] > EVEN).mean()), 3),
     }
 
 

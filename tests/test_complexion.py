@@ -10,7 +10,14 @@ from test_portraits import SITTING
 from test_sitters import COAT, FACE, HAIR, SIDE_PX, X, Y, portrait, sloping
 
 from anymus.images import RgbU8
-from training.complexion import COMPLEXIONS, find_gloss, find_skin, to_light, with_complexion
+from training.complexion import (
+    COMPLEXIONS,
+    exposed_for_skin,
+    find_gloss,
+    find_skin,
+    to_light,
+    with_complexion,
+)
 
 AHEAD = replace(
     SITTING, eyes=((0.4, 0.47), (0.6, 0.47)), half_width=0.26, nose_y=0.6, mouth_y=0.68, chin_y=0.84
@@ -79,6 +86,38 @@ def test_a_grey_photo_stays_grey_and_darkens(photo: RgbU8) -> None:
     assert linear(changed, CHEEKS).max() < 0.5 * linear(grey, CHEEKS).max()
     wall = np.abs(X) > 0.4
     assert (changed[wall] == grey[wall]).all()
+
+
+def test_in_grey_no_skin_is_nearly_as_light_as_light_skin(photo: RgbU8) -> None:
+    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    for seed in range(12):
+        changed = with_complexion(grey, AHEAD, "brown", np.random.default_rng(seed))
+        assert linear(changed, CHEEKS).max() < 0.52 * linear(grey, CHEEKS).max()
+
+
+def test_a_camera_set_for_dark_skin_shows_all_lighter(photo: RgbU8) -> None:
+    dark = with_complexion(photo, AHEAD, "dark", np.random.default_rng(2))
+    gains = []
+    for seed in range(30):
+        exposed = exposed_for_skin(dark, AHEAD, np.random.default_rng(seed))
+        gain = linear(exposed, CHEEKS) / linear(dark, CHEEKS)
+        assert gain == pytest.approx(np.full(3, gain[0]), rel=0.05)  # its colour stays
+        assert linear(exposed, HAIR & ~FACE) == pytest.approx(
+            linear(dark, HAIR & ~FACE) * gain[0], rel=0.2
+        )
+        gains.append(gain[0])
+    assert 1 <= min(gains) < 1.3
+    assert 2.5 < max(gains) < 4.2  # two stops
+    same = exposed_for_skin(dark, AHEAD, np.random.default_rng(29))
+    assert (same == exposed).all()
+
+
+def test_a_camera_shows_no_skin_lighter_than_bright_portraits_do(photo: RgbU8) -> None:
+    for seed in range(20):
+        exposed = exposed_for_skin(photo, AHEAD, np.random.default_rng(seed))
+        assert linear(photo, CHEEKS)[0] * 0.99 <= linear(exposed, CHEEKS)[0] < 0.85
+    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    assert (exposed_for_skin(grey, AHEAD, np.random.default_rng(1)) == grey).all()
 
 
 def test_a_shadow_on_a_face_stays_a_shadow(photo: RgbU8) -> None:

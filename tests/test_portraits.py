@@ -209,6 +209,23 @@ def test_who_has_light_skin_comes_once_more_with_dark_skin(dataset: Path, tmp_pa
     assert list(how_often(dataset / "trainA", sittings, Again(darkened=0.5))) == [1.0, 3.0, 0.5]
 
 
+def test_light_hair_is_rare_beside_made_up_dark_skin(dataset: Path, tmp_path: Path) -> None:
+    sittings = read_sittings(table(tmp_path, {"id": IDS[0]}, {"id": IDS[1]}), dataset)
+    grey_haired = {f"trainA/{number}.png": replace(SITTING, hair="grey") for number in range(1, 60)}
+    often = how_often(dataset / "trainA", sittings | grey_haired, Again(darkened=0.4))
+    assert list(often) == pytest.approx([3.0, 1.0, 1.2, 0.1])  # black hair is rare here
+
+
+def test_some_of_who_is_darkened_are_exposed_for_their_skin(dataset: Path, tmp_path: Path) -> None:
+    sittings = read_sittings(table(tmp_path, {"id": IDS[0]}), dataset)
+    again = Again(darkened=0.5, seed=5, variants=12)
+    light, _, *darker = make_portrait_lessons(dataset / "trainA", 64, sittings, again=again)
+    wall = np.s_[:, :6]
+    walls = [one.photo[wall].mean() - light.photo[wall].mean() for one in darker]
+    assert 3 <= sum(lighter > 2 for lighter in walls) <= 9
+    assert min(walls) == 0
+
+
 def test_some_of_who_is_darkened_wear_a_beard_or_glasses_too(dataset: Path, tmp_path: Path) -> None:
     sittings = read_sittings(table(tmp_path, {"id": IDS[0], "sex": "man"}), dataset)
     again = Again(darkened=0.5, disguised=0.5, seed=3, variants=8)

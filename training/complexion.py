@@ -60,7 +60,9 @@ _EDGE = 0.004  # sigma of a skin's edge, in sides
 _GLOSS_SIGMA = 0.006  # in sides: gloss is as smooth
 _MOST_GLOSS = 1.5  # of what is found: light skin seldom shines as much as dark skin may
 _LEAST_COLOUR = 0.1  # of cheeks' red, that blue is less
+_MOST_IN_GREY = 0.5  # of light skin's light: no colour tells what is nearly as light
 _GREY_GLOSS = 0.5  # of what is lighter than cheeks, where no colour tells gloss from slopes
+_EXPOSED_RED, _MOST_STOPS = 0.8, 2.0  # of cheeks in bright portraits, in [0, 1]; of a camera
 _EYE = (0.18, 0.06)  # half width and height of what shows of it, in half face widths
 
 
@@ -73,13 +75,32 @@ def with_complexion(photo: RgbU8, sitting: Sitting, skin: str, rng: np.random.Ge
         skin: Of `COMPLEXIONS`.
         rng: Of this picture alone: how dark the skin is, and how much it shines.
     """
-    kind = COMPLEXIONS[skin]
-    red = float(np.exp(rng.uniform(np.log(kind.least), np.log(kind.most))))
-    is_grey = _is_grey(_lab(photo))
+    kind, is_grey = COMPLEXIONS[skin], _is_grey(_lab(photo))
+    most = min(kind.most, _MOST_IN_GREY) if is_grey else kind.most
+    red = float(np.exp(rng.uniform(np.log(kind.least), np.log(most))))
     gain = red * np.array([kind.green] * 3 if is_grey else [1.0, kind.green, kind.blue])
     share, light = find_skin(photo, sitting)[..., None], to_light(photo)
     gloss = find_gloss(light, sitting)[..., None] * rng.uniform(0.0, _MOST_GLOSS)
     return to_photo(light + share * (gain - 1) * (light - gloss))
+
+
+def exposed_for_skin(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -> RgbU8:
+    """Return a portrait as from a camera that was set for its skin: all of it lighter, by chance.
+
+    In a studio dark skin is not darker than light skin in a dim room, but more colourful, and what
+    is around it is lighter. At the most cheeks become as light as in bright portraits, and nothing
+    by more than two stops; what is too light then is cut off, as in a camera. A grey photo stays as
+    it is: there nothing would tell its skin from light skin.
+
+    Args:
+        photo: (H, H, 3).
+        sitting: Where its face lies.
+        rng: Of this picture alone: how far the lens is opened.
+    """
+    light, is_open = to_light(photo), rng.random()
+    red = float(cheek_colour(light, sitting)[0])
+    stops = min(np.log2(max(_EXPOSED_RED / max(red, 1e-6), 1.0)), _MOST_STOPS)
+    return photo if _is_grey(_lab(photo)) else to_photo(light * 2 ** (is_open * stops))
 
 
 def to_light(photo: RgbU8) -> Field:

@@ -21,7 +21,7 @@ from anymus.errors import ParamsError
 from anymus.images import RgbU8
 from anymus.tables import read_table
 
-from .complexion import COMPLEXIONS, LIGHT_SKINS, with_complexion
+from .complexion import COMPLEXIONS, LIGHT_SKINS, exposed_for_skin, with_complexion
 from .data import find_pictures
 from .disguise import BEARDS, GLASSES, with_beard, with_glasses
 from .lessons import Lesson, photo_name, squares
@@ -39,6 +39,10 @@ _BEARD_SHARE, _BOTH_SHARE = 0.6, 0.3
 """
 _DARK_IN_DISGUISE = 0.5
 """Of who is darkened and could wear a beard or glasses, where people are disguised, too."""
+_EXPOSED = 0.5
+"""Of who is darkened: so many photos are as from a camera that was set for their skin."""
+_DARK_HAIR, _OTHER_HAIR_SHARE = ("black", "dark brown"), 0.25
+"""Light hair beside dark skin is rare: who has it is darkened a quarter as often."""
 _EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 _NUMBERS = tuple(one.name for one in fields(Sitting) if one.name not in (*CHOICES, "eyes"))
 COLUMNS = ("id", *CHOICES, *_EYES, *_NUMBERS)
@@ -48,7 +52,7 @@ class Again(NamedTuple):
     """How often people of a table are shown once more as somebody else, beside as they are."""
 
     darkened: float = 0.0
-    """Who has light skin, with dark skin (`complexion`)."""
+    """Who has light skin, with dark skin (`complexion`); of light hair a quarter as often."""
     disguised: float = 0.0
     """Who has no beard or no glasses, with them (`disguise`)."""
     seed: int = 0
@@ -202,6 +206,8 @@ def _darkened(
     sitting = replace(sitting, skin=skin)
     if may_disguise and _can_disguise(sitting) and rng.random() < _DARK_IN_DISGUISE:
         photo, sitting = _in_disguise(photo, sitting, rng)
+    if rng.random() < _EXPOSED:
+        photo = exposed_for_skin(photo, sitting, rng)
     drawing = _drawing(sitting, len(photo))
     return lesson._replace(photo=photo, drawing=drawing, grey_odds=0.0)
 
@@ -247,7 +253,8 @@ def how_often(
         often.append(weight)
         of_each = weight / again.variants
         if again.darkened and _can_darken(sitting):
-            darker += [of_each * again.darkened] * again.variants
+            share = again.darkened * (1.0 if sitting.hair in _DARK_HAIR else _OTHER_HAIR_SHARE)
+            darker += [of_each * share] * again.variants
         if again.disguised and _can_disguise(sitting):
             disguised += [of_each * again.disguised] * again.variants
     return np.array(often + darker + disguised)

@@ -99,7 +99,7 @@ class RefineOptions:
         plain_share: Which share of photos is shown as it is, neither rough nor faded nor in shadow
             nor before another wall: what light tells of skin and hair holds there.
         darken_share: How often who has light skin in the table of portraits is shown with dark skin
-            (`complexion`), beside how often as the photo is.
+            (`complexion`), beside how often as the photo is; who has light hair a quarter of that.
         disguise_share: How often who wears no glasses or no beard is shown with them (`disguise`),
             likewise.
         variants: As how many others each of them is shown in turn, other each time: who is shown
