@@ -62,7 +62,8 @@ _MOST_GLOSS = 1.5  # of what is found: light skin seldom shines as much as dark 
 _LEAST_COLOUR = 0.1  # of cheeks' red, that blue is less
 _MOST_IN_GREY = 0.5  # of light skin's light: no colour tells what is nearly as light
 _GREY_GLOSS = 0.5  # of what is lighter than cheeks, where no colour tells gloss from slopes
-_EXPOSED_RED, _MOST_STOPS = 0.8, 2.0  # of cheeks in bright portraits, in [0, 1]; of a camera
+_EXPOSED_RED, _LEAST_RED = 0.8, 1e-3  # of cheeks in bright portraits, and in any; in [0, 1]
+_MOST_STOPS = 2.0  # by which a camera that is set for skin shows all lighter
 _EYE = (0.18, 0.06)  # half width and height of what shows of it, in half face widths
 
 
@@ -97,10 +98,12 @@ def exposed_for_skin(photo: RgbU8, sitting: Sitting, rng: np.random.Generator) -
         sitting: Where its face lies.
         rng: Of this picture alone: how far the lens is opened.
     """
-    light, is_open = to_light(photo), rng.random()
-    red = float(cheek_colour(light, sitting)[0])
-    stops = min(np.log2(max(_EXPOSED_RED / max(red, 1e-6), 1.0)), _MOST_STOPS)
-    return photo if _is_grey(_lab(photo)) else to_photo(light * 2 ** (is_open * stops))
+    if _is_grey(_lab(photo)):
+        return photo
+    light = to_light(photo)
+    red = max(float(cheek_colour(light, sitting)[0]), _LEAST_RED)
+    most = np.clip(np.log2(_EXPOSED_RED / red), 0.0, _MOST_STOPS)
+    return to_photo(light * 2 ** rng.uniform(0.0, most))
 
 
 def to_light(photo: RgbU8) -> Field:
