@@ -35,13 +35,15 @@ endif
 		echo "hint: OpenCV needs two system libraries: apt-get install libgl1 libglib2.0-0" >&2; exit 1; }
 	touch $@
 
-demo: setup  ## Run the pipeline on the embedded demo site, then convert a folder.
+demo: setup  ## Run the pipeline on the embedded demo site, then convert two folders.
 	$(RUN) dvc repro
 	$(RUN) anymus convert data/processed/testA -g models -o results/demo --side-by-side
+	$(RUN) anymus convert data/raw/photo/*/* -o results/drawn --no-face skip --side-by-side
 	@echo
-	@echo "pictures  $(CURDIR)/results/demo"
-	@echo "verdict   $(CURDIR)/results/evaluate/index.html"
-	@echo "report    $(CURDIR)/reports/index.html"
+	@echo "the demo's network, minutes old   $(CURDIR)/results/demo"
+	@echo "the weights that come with it     $(CURDIR)/results/drawn"
+	@echo "verdict of the demo's network     $(CURDIR)/results/evaluate/index.html"
+	@echo "report of the data set            $(CURDIR)/reports/index.html"
 
 test: setup  ## Run the test suite.
 	$(RUN) OMP_NUM_THREADS=1 pytest -q -n 2 --dist loadfile -m "not slow"
