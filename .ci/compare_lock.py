@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
+from anymus.yaml_file import parse_yaml, read_yaml
 
 ROUNDED = ("train", "evaluate", "report")
 """Stages whose outputs hang on the processor."""
@@ -27,8 +27,7 @@ def main() -> None:
     committed = subprocess.run(
         ["git", "show", "HEAD:dvc.lock"], check=True, capture_output=True, text=True
     ).stdout
-    load = YAML(typ="safe").load
-    differences = list(differing(load(committed), load(Path("dvc.lock"))))
+    differences = list(differing(parse_yaml(committed), read_yaml(Path("dvc.lock"))))
     for difference in differences:
         print(f"dvc.lock differs: {difference}", file=sys.stderr)
     sys.exit(1 if differences else 0)

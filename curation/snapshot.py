@@ -12,6 +12,7 @@ from anymus.manifest import MANIFEST_NAME, Domain, ImageRecord, iter_manifest
 from anymus.progress import log
 from anymus.revision import Revision
 from anymus.shards import SHARD_SUFFIX
+from anymus.yaml_file import parse_yaml
 
 from .overrides import Overrides, read_overrides
 
@@ -177,11 +178,10 @@ def take_revision(rev: str, params: Path, scratch: Path) -> Snapshot:
 
 
 def _read_values(path: Path, rev: str) -> Mapping[str, Any]:
-    from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise ParamsError(f"the parameters of {rev} are not YAML") from error
     if not isinstance(values, dict) or not isinstance(values.get("paths"), dict):

@@ -42,6 +42,10 @@ def shrunk(where: NDArray[np.bool_], side_px: int) -> NDArray[np.bool_]:
     return cv2.erode(where.astype(np.uint8), np.ones((side_px, side_px), np.uint8)) > 0
 
 
+def in_grey(photo: RgbU8) -> RgbU8:
+    return np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+
+
 def linear(rgb: RgbU8, where: NDArray[np.bool_]) -> NDArray[np.float64]:
     light: NDArray[np.float64] = np.median((rgb[where] / 255) ** 2.2, axis=0)
     return light
@@ -80,7 +84,7 @@ def test_skin_returns_less_light_and_least_of_all_blue(photo: RgbU8, skin: str) 
 
 
 def test_a_grey_photo_stays_grey_and_darkens(photo: RgbU8) -> None:
-    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    grey = in_grey(photo)
     changed = with_complexion(grey, AHEAD, "dark", np.random.default_rng(1))
     assert (changed == changed[..., :1]).all()
     assert linear(changed, CHEEKS).max() < 0.5 * linear(grey, CHEEKS).max()
@@ -89,7 +93,7 @@ def test_a_grey_photo_stays_grey_and_darkens(photo: RgbU8) -> None:
 
 
 def test_in_grey_no_skin_is_nearly_as_light_as_light_skin(photo: RgbU8) -> None:
-    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    grey = in_grey(photo)
     for seed in range(12):
         changed = with_complexion(grey, AHEAD, "brown", np.random.default_rng(seed))
         assert linear(changed, CHEEKS).max() < 0.52 * linear(grey, CHEEKS).max()
@@ -116,7 +120,7 @@ def test_a_camera_shows_no_skin_lighter_than_bright_portraits_do(photo: RgbU8) -
     for seed in range(20):
         exposed = exposed_for_skin(photo, AHEAD, np.random.default_rng(seed))
         assert linear(photo, CHEEKS)[0] * 0.99 <= linear(exposed, CHEEKS)[0] < 0.85
-    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    grey = in_grey(photo)
     assert (exposed_for_skin(grey, AHEAD, np.random.default_rng(1)) == grey).all()
 
 

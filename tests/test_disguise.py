@@ -2,11 +2,10 @@
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from test_complexion import AHEAD, EYES
+from test_complexion import AHEAD, EYES, in_grey
 from test_sitters import FACE, HAIR, SIDE_PX, X, Y, portrait, sloping
 
 from anymus.images import RgbU8
@@ -89,7 +88,7 @@ def test_glasses_are_rims_around_both_eyes(photo: RgbU8, glasses: str) -> None:
 
 
 def test_a_grey_photo_stays_grey(photo: RgbU8) -> None:
-    grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    grey = in_grey(photo)
     sitting = replace(AHEAD, hair="red", beard="full", glasses="round")
     for put_on in (with_beard, with_glasses):
         changed = put_on(grey, sitting, np.random.default_rng(1))
